@@ -1,0 +1,49 @@
+//! Every bound of the engine, in one file.
+
+/// Largest key that any configuration may allow, in bytes.
+pub const KEY_BYTES_CAP: usize = 64 << 10;
+/// Largest value that any configuration may allow, in bytes.
+pub const VALUE_BYTES_CAP: usize = 16 << 20;
+/// Operations in one unit.
+pub const UNIT_OPERATIONS: usize = 1024;
+/// Bytes of an encoded unit that any configuration may allow.
+pub const UNIT_BYTES_CAP: usize = 24 << 20;
+/// Units drained into one group, and their encoded bytes.
+pub const GROUP_UNITS: usize = 4096;
+pub const GROUP_BYTES: usize = 4 << 20;
+/// A frame is closed when its payload reaches this, unless one unit is larger.
+pub const FRAME_BYTES: usize = 64 << 10;
+/// Shards of the map. Many, so that a rehash (under the shard's lock) stays small.
+pub const SHARDS: usize = 4096;
+/// Numbers between the durable and the newest revision after which the writer syncs unasked.
+pub const SYNC_DISTANCE: u64 = 1 << 23;
+/// Torn tails kept, and their bytes.
+pub const QUARANTINE_FILES: usize = 4;
+pub const QUARANTINE_BYTES: u64 = 64 << 20;
+
+/// Limits an embedder may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a key, 1..=[`KEY_BYTES_CAP`]. Default 4 KiB.
+    pub key_bytes: usize,
+    /// Bytes of a value, 0..=[`VALUE_BYTES_CAP`]. Default 1 MiB.
+    pub value_bytes: usize,
+    /// Keys and values of one unit together. Default 8 MiB.
+    pub unit_bytes: usize,
+    /// Units accepted and not yet in the log. Default 65,536.
+    pub in_flight_units: usize,
+    /// Their bytes. Default 64 MiB.
+    pub in_flight_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 4 << 10,
+            value_bytes: 1 << 20,
+            unit_bytes: 8 << 20,
+            in_flight_units: 65_536,
+            in_flight_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Vocabulary: the words that every other layer speaks. Depends on std alone.
+
+pub mod clock;
+pub mod limits;
+pub mod op;
+pub mod revision;
