@@ -81,7 +81,7 @@ pub trait Disk: Send + Sync + Debug {
 
 /// A file of fixed size that one thread appends to.
 pub trait SegmentFile: Send + Debug {
-    fn len(&self) -> u64;
+    fn size(&self) -> u64;
     /// Copies `bytes` to `offset`. Infallible: a store. A fault shows in [`SegmentFile::faulted`].
     /// Panics if the range leaves the file: the caller has checked.
     fn write(&mut self, offset: u64, bytes: &[u8]);
@@ -96,7 +96,7 @@ pub trait SegmentFile: Send + Debug {
 
 /// A file that is only read.
 pub trait ReadFile: Send + Sync + Debug {
-    fn len(&self) -> u64;
+    fn size(&self) -> u64;
     /// Makes what the page cache holds durable, then forgets the cache, so that reads
     /// that follow see what the device holds and no ghosts of a failed write-back.
     fn settle(&self) -> io::Result<()>;
