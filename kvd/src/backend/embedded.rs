@@ -1,0 +1,1 @@
+//! kvcore behind the seam.

@@ -1,0 +1,3 @@
+//! What the daemon tells about itself: logs, counts, metrics, health.
+
+pub mod stats;
