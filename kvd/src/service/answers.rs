@@ -30,10 +30,22 @@ pub(crate) struct Answer {
     result: OpResult,
     /// Absent for errors: they show nothing.
     seen: Option<Seen>,
-    bytes: usize,
+    /// Keys and values, of the operation and of the reply.
+    asked: usize,
+    reply: usize,
 }
 
 impl Answer {
+    /// What it holds in memory.
+    fn bytes(&self) -> usize {
+        self.asked + self.reply
+    }
+
+    /// About how many bytes it is on the wire.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply
+    }
+
     fn wait(&self) -> Option<(Level, Revision)> {
         self.seen.and_then(|seen| seen.wait)
     }
@@ -62,7 +74,7 @@ impl Answers {
     }
 
     pub(crate) fn push(&mut self, answer: Answer) {
-        self.bytes += answer.bytes;
+        self.bytes += answer.bytes();
         self.queue.push_back(answer);
     }
 
@@ -85,13 +97,13 @@ impl Answers {
         let (mut results, mut bytes, mut reveals) = (Vec::new(), 0, 0);
         while let Some(front) = self.queue.front() {
             let reached = front.wait().is_none_or(|(level, at)| level.of(positions) >= at);
-            let full = results.len() == RESULTS || (bytes > 0 && bytes + front.bytes > limit);
+            let full = results.len() == RESULTS || (bytes > 0 && bytes + front.reply > limit);
             if full || (!reached && ended.is_none()) {
                 break;
             }
             let answer = self.queue.pop_front()?;
-            self.bytes -= answer.bytes;
-            bytes += answer.bytes;
+            self.bytes -= answer.bytes();
+            bytes += answer.reply;
             if let Some(seen) = answer.seen {
                 self.store_revision = self.store_revision.max(seen.store_revision);
                 reveals = reveals.max(seen.reveals);
@@ -168,10 +180,37 @@ fn set_header(result: &mut OpResult, header: v1::ResponseHeader) {
 }
 
 impl<S: Store> Core<S> {
-    /// Runs one operation of a pipeline; a refusal fills its slot.
-    pub(crate) async fn execute(&self, store: &S, operation: v1::Operation) -> Answer {
+    /// Runs one operation of a pipeline, unless `keeps_up` is against it; a refusal
+    /// fills its slot.
+    pub(crate) async fn execute(
+        &self,
+        store: &S,
+        operation: v1::Operation,
+        keeps_up: Result<(), Refusal>,
+    ) -> Answer {
         let asked = weight(&operation);
-        let (rpc, place, done) = match &operation.operation {
+        let (rpc, place, done) = match keeps_up {
+            Ok(()) => self.run(store, operation.operation.as_ref()).await,
+            Err(refusal) => (Rpc::Pipeline, "operation", Err(refusal)),
+        };
+        let (result, seen) = match done {
+            Ok((result, seen)) => (result, Some(seen)),
+            Err(refusal) => (OpResult::Error(refusal.inside(place).into_item()), None),
+        };
+        let reply = result_weight(&result) + OVERHEAD;
+        Answer {
+            id: operation.id,
+            rpc,
+            result,
+            seen,
+            asked,
+            reply,
+        }
+    }
+
+    /// What to count it as, where its fields are, and what became of it.
+    async fn run(&self, store: &S, operation: Option<&Op>) -> (Rpc, &'static str, Ran) {
+        match operation {
             Some(Op::Get(get)) => {
                 (Rpc::Get, "get", self.get(store, get).await.map(wrap(OpResult::Get)))
             }
@@ -190,22 +229,12 @@ impl<S: Store> Core<S> {
                 let done = self.batch_write(store, batch, None).await;
                 (Rpc::BatchWrite, "batch_write", done.map(wrap(OpResult::BatchWrite)))
             }
-            other => (Rpc::NotYet, "operation", Err(not_served(other.as_ref()))),
-        };
-        let (result, seen) = match done {
-            Ok((result, seen)) => (result, Some(seen)),
-            Err(refusal) => (OpResult::Error(refusal.inside(place).into_item()), None),
-        };
-        let bytes = asked + result_weight(&result) + OVERHEAD;
-        Answer {
-            id: operation.id,
-            rpc,
-            result,
-            seen,
-            bytes,
+            other => (Rpc::NotYet, "operation", Err(not_served(other))),
         }
     }
 }
+
+type Ran = Result<(OpResult, Seen), Refusal>;
 
 fn wrap<T>(variant: fn(T) -> OpResult) -> impl FnOnce(Done<T>) -> (OpResult, Seen) {
     move |done| (variant(done.reply), done.seen)
@@ -218,7 +247,7 @@ fn not_served(operation: Option<&Op>) -> Refusal {
         Some(Op::Txn(_)) => not_yet("Txn"),
         Some(Op::Count(_)) => not_yet("Count"),
         Some(Op::DeleteRange(_)) => not_yet("DeleteRange"),
-        _ => convert::unsupported("operation", "no operation that this version knows is set"),
+        _ => convert::unsupported("oneof", "no operation that this version knows is set"),
     }
 }
 

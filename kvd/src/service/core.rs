@@ -15,6 +15,8 @@ use super::limits::Limits;
 use super::status::Refusal;
 use crate::backend::{Durability, ReadLevel, Revision, Store};
 use crate::config::Settings;
+use crate::connection::Peer;
+use crate::intake::Intake;
 use crate::telemetry::stats::{Call, Rpc, Stats};
 use crate::waiter::{Level, Unreached, Waiters};
 
@@ -81,6 +83,7 @@ pub struct Core<S> {
     pub shared: Arc<Shared<S>>,
     pub waiters: Arc<Waiters>,
     pub stats: Arc<Stats>,
+    pub intake: Arc<Intake>,
 }
 
 /// What a reply shows of the store, and what it has to wait for.
@@ -103,9 +106,17 @@ pub struct Done<T> {
 }
 
 /// A reply with a header.
-pub trait Headed {
+pub trait Headed: prost::Message {
     fn set_header(&mut self, header: v1::ResponseHeader);
+
+    /// About how many bytes it is on the wire.
+    fn weight(&self) -> usize {
+        self.encoded_len() + FRAMING
+    }
 }
+
+/// Header and trailer frames of one reply, roughly.
+const FRAMING: usize = 64;
 
 macro_rules! headed {
     ($($reply:ident),* $(,)?) => {
@@ -128,6 +139,21 @@ headed!(
 );
 
 impl<S: Store> Core<S> {
+    /// Refuses a client that asks faster than it reads.
+    pub fn keeps_up(&self, peer: Option<&Peer>) -> Result<(), Refusal> {
+        let limit = self.shared.settings.reply_memory.bytes();
+        match peer.map(Peer::unread) {
+            Some(unread) if unread > limit => Err(Refusal::new(
+                Reason::Overloaded,
+                format!(
+                    "{unread} bytes of replies wait for this connection to read them; the limit \
+                     is {limit} (server.reply_memory): read, then ask again"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The store, or the refusal while it is loading.
     pub fn store(&self) -> Result<&S, Refusal> {
         self.shared.store.get().ok_or_else(|| {

@@ -7,12 +7,13 @@ use kvproto::v1::{self, kv_service_server::KvService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
-use super::core::{Core, Done, Seen, answer};
+use super::core::{Core, Done, Headed as _, Seen, answer};
 use super::deadline::Deadline;
 use super::operations::not_yet;
 use super::pipeline;
 use super::status::Refusal;
 use crate::backend::Store;
+use crate::connection::Peer;
 use crate::telemetry::stats::Rpc;
 use crate::waiter::Level;
 
@@ -64,12 +65,18 @@ macro_rules! unary {
         let core = &*$self.core;
         let call = core.begin(Rpc::$rpc);
         let deadline = Deadline::of(&$request);
+        let peer = $request.extensions().get::<Peer>();
         let request = $request.get_ref();
         let result = async {
             let store = core.store()?;
+            core.keeps_up(peer)?;
             $(let $deadline = deadline;)?
             let done = core.$operation(store, request $(, $deadline)?).await?;
-            core.finish(store, done, deadline).await
+            let reply = core.finish(store, done, deadline).await?;
+            if let Some(peer) = peer {
+                peer.owes(reply.weight());
+            }
+            Ok(reply)
         };
         answer(call, result.await)
     }};
@@ -128,8 +135,7 @@ impl<S: Store> KvService for Kv<S> {
         match self.core.store() {
             Ok(store) => {
                 let store = store.clone();
-                let input = request.into_inner();
-                Ok(Response::new(pipeline::serve(Arc::clone(&self.core), store, input)))
+                Ok(Response::new(pipeline::serve(Arc::clone(&self.core), store, request)))
             }
             Err(refusal) => answer(self.core.begin(Rpc::Pipeline), Err(refusal)),
         }

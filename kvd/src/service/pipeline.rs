@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream as _, StreamExt as _};
 use kvproto::v1::{self, ErrorReason as Reason};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::answers::{Answers, weight};
 use super::convert;
@@ -25,6 +25,8 @@ use super::core::Core;
 use super::limits::{PIPELINE_BYTES, PIPELINE_OPERATIONS};
 use super::status::Refusal;
 use crate::backend::Store;
+use crate::connection::Peer;
+use crate::intake::Hold;
 use crate::telemetry::stats::Rpc;
 use crate::waiter::{Entry, Unreached};
 
@@ -37,14 +39,16 @@ const ENOUGH: usize = 512;
 pub(crate) fn serve<S: Store>(
     core: Arc<Core<S>>,
     store: S,
-    input: Streaming<v1::PipelineRequest>,
+    request: Request<Streaming<v1::PipelineRequest>>,
 ) -> BoxStream<'static, Result<v1::PipelineResponse, Status>> {
     core.stats.enter();
     let mut draining = core.shared.draining.subscribe();
     let pipe = Box::new(Pipe {
+        peer: request.extensions().get::<Peer>().cloned(),
+        hold: core.intake.hold(),
         core,
         store,
-        input,
+        input: request.into_inner(),
         draining: Box::pin(async move {
             let _ = draining.wait_for(|draining| *draining).await;
         }),
@@ -66,11 +70,14 @@ pub(crate) fn serve<S: Store>(
 struct Pipe<S: Store> {
     core: Arc<Core<S>>,
     store: S,
+    peer: Option<Peer>,
     input: Streaming<v1::PipelineRequest>,
     /// Ready once the server stops.
     draining: BoxFuture<'static, ()>,
     /// What is left to run of the message read last.
     message: std::vec::IntoIter<v1::Operation>,
+    /// Its bytes.
+    hold: Hold,
     answers: Answers,
     since_turn: u32,
     /// The front answer's place among the waiters.
@@ -141,7 +148,11 @@ impl<S: Store> Pipe<S> {
                     self.since_turn = 0;
                     tokio::task::yield_now().await;
                 }
-                let answer = self.core.execute(&self.store, operation).await;
+                let keeps_up = self.core.keeps_up(self.peer.as_ref());
+                let answer = self.core.execute(&self.store, operation, keeps_up).await;
+                if let Some(peer) = &self.peer {
+                    peer.owes(answer.reply_bytes());
+                }
                 self.answers.push(answer);
             }
             if self.end.is_some() || !self.has_room() || self.answers.len() >= ENOUGH {
@@ -165,10 +176,12 @@ impl<S: Store> Pipe<S> {
         }
     }
 
-    fn check(&self, message: &v1::PipelineRequest) -> Result<(), Refusal> {
+    fn check(&mut self, message: &v1::PipelineRequest) -> Result<(), Refusal> {
         convert::require(&message.require)?;
         let bytes = message.operations.iter().map(weight).sum();
-        convert::batch("operations", message.operations.len(), bytes, &self.core.shared.limits)
+        let limits = &self.core.shared.limits;
+        convert::batch("operations", message.operations.len(), bytes, limits)?;
+        self.hold.set(bytes)
     }
 
     fn stop_reading(&mut self, end: Result<(), Status>) {
