@@ -231,9 +231,17 @@ impl Store for Fake {
         ReadLevel::Durable
     }
 
+    fn store_revision(&self) -> Revision {
+        self.0.revision.load(Ordering::SeqCst)
+    }
+
+    fn state(&self) -> State {
+        self.failure().map_or(State::Writable, |why| State::Failed(why.to_string()))
+    }
+
     fn status(&self) -> Status {
         Status {
-            state: self.failure().map_or(State::Writable, |why| State::Failed(why.to_string())),
+            state: self.state(),
             keys: self.0.map.lock().len() as u64,
             memory_bytes: 0,
             memory_max_bytes: None,

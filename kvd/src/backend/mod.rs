@@ -135,6 +135,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     fn default_durability(&self) -> Durability;
     fn default_read_level(&self) -> ReadLevel;
+    fn store_revision(&self) -> Revision;
+    fn state(&self) -> State;
     fn status(&self) -> Status;
     /// New writes are refused from here on.
     fn start_drain(&self);
@@ -184,8 +186,10 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     Writable,
-    NoSpace,
+    /// No disk space for the log; the reason.
+    NoSpace(String),
     Draining,
+    /// The log failed; the reason.
     Failed(String),
 }
 

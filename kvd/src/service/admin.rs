@@ -45,7 +45,7 @@ impl<S: Store> Core<S> {
     fn state_header(&self) -> v1::ResponseHeader {
         self.shared.store.get().map_or_else(v1::ResponseHeader::default, |store| {
             let seen = Seen {
-                store_revision: store.status().store_revision,
+                store_revision: store.store_revision(),
                 reveals: 0,
                 wait: None,
                 wrote: false,
@@ -172,9 +172,9 @@ const fn durability(durability: Durability) -> v1::Durability {
 fn state(status: &backend::Status, draining: bool) -> (v1::ServerState, String) {
     match &status.state {
         State::Failed(reason) => (v1::ServerState::Poisoned, reason.clone()),
-        State::NoSpace => (
+        State::NoSpace(reason) => (
             v1::ServerState::NoLogSpace,
-            "no disk space for the log: only deletes are taken".to_owned(),
+            format!("no disk space for the log, only deletes are taken: {reason}"),
         ),
         State::Draining => (v1::ServerState::Draining, "the server is stopping".to_owned()),
         State::Writable if draining => {

@@ -118,7 +118,7 @@ impl Answers {
             return None;
         }
         if self.store_revision == 0 {
-            self.store_revision = store.status().store_revision;
+            self.store_revision = store.store_revision();
         }
         let seen = Seen {
             store_revision: self.store_revision,

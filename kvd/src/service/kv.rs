@@ -42,7 +42,7 @@ impl<S: Store> Core<S> {
     ) -> Result<Done<v1::WaitDurableResponse>, Refusal> {
         convert::require(&request.require)?;
         let mut revision = convert::revision("revision", request.revision)?;
-        let store_revision = store.status().store_revision;
+        let store_revision = store.store_revision();
         if revision == 0 {
             revision = store_revision;
         }

@@ -222,7 +222,7 @@ impl<S: Store> Core<S> {
         }
         if batch.effects.store_revision == 0 {
             // Every item failed, so none has told.
-            batch.effects.store_revision = store.status().store_revision;
+            batch.effects.store_revision = store.store_revision();
         }
         Ok(Done {
             reply: v1::BatchWriteResponse {
