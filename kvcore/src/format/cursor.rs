@@ -142,6 +142,10 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "tests cut bytes at places they know"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

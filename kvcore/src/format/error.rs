@@ -66,6 +66,11 @@ pub enum FormatError {
         what: &'static str,
         rule: &'static str,
     },
+    #[error("{what} lacks the field {field}")]
+    MissingField {
+        what: &'static str,
+        field: &'static str,
+    },
     #[error("unknown segment flags {0:#010x}: written by a newer kvd")]
     UnknownSegmentFlags(u32),
     #[error("unknown unit kind {kind} at byte {at}: written by a newer kvd")]

@@ -25,6 +25,8 @@ mod cursor;
 mod error;
 pub mod field;
 pub mod frame;
+pub mod manifest;
+pub mod names;
 pub mod segment_header;
 pub mod unit;
 

@@ -287,7 +287,8 @@ fn padding_is_zero() {
 
 #[test]
 fn a_head_is_held_against_its_place_in_the_log() {
-    let FrameRead::Frame { head, .. } = read(&data(b"payload")).to_owned() else {
+    let frame = data(b"payload");
+    let FrameRead::Frame { head, .. } = read(&frame) else {
         panic!("a frame is a frame");
     };
     assert_eq!(head.check(Revision(100), 0x0102_0304), Ok(()));
