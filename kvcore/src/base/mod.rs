@@ -1,5 +1,6 @@
 //! Vocabulary: the words that every other layer speaks. Depends on std alone.
 
+pub mod broken;
 pub mod clock;
 pub mod limits;
 pub mod op;
