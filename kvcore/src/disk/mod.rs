@@ -15,9 +15,13 @@ mod mmap;
 pub mod os;
 mod pwrite;
 mod read;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(test)]
 mod tests;
 pub mod traits;
 
 pub use os::OsDisk;
+#[cfg(feature = "sim")]
+pub use sim::{SimDisk, SimRng};
 pub use traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile};
