@@ -84,6 +84,10 @@ const FLAGS_KNOWN: u32 = FLAG_PREVIOUS | FLAG_RECOVERED | FLAG_GAP;
 
 const WHAT: &str = "segment header";
 const HEADER_LEN: u64 = SEGMENT_HEADER_BYTES as u64;
+/// The two constants that the header states.
+const PAGE: u32 = 4096;
+const SECTOR: u32 = 512;
+const _: () = assert!(PAGE as u64 == HEADER_LEN && SECTOR as u64 == GROUP_ALIGN);
 
 /// Where the segment before this one ends, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +130,13 @@ impl SegmentHeader {
         MAGIC.put(&mut page, &SEGMENT_MAGIC);
         MAJOR.put(&mut page, &SEGMENT_MAJOR.to_le_bytes());
         MINOR.put(&mut page, &SEGMENT_MINOR.to_le_bytes());
-        HEADER_BYTES.put(&mut page, &4096u32.to_le_bytes());
+        HEADER_BYTES.put(&mut page, &PAGE.to_le_bytes());
         STORE_ID.put(&mut page, &self.store_id.0);
         SEQUENCE.put(&mut page, &self.sequence.to_le_bytes());
         FIRST_REVISION.put(&mut page, &self.first_revision.0.to_le_bytes());
         SALT.put(&mut page, &self.salt.to_le_bytes());
         FLAGS.put(&mut page, &self.flags().to_le_bytes());
-        ALIGN.put(&mut page, &512u32.to_le_bytes());
+        ALIGN.put(&mut page, &SECTOR.to_le_bytes());
         if let Some(previous) = &self.previous {
             PREVIOUS_SEQUENCE.put(&mut page, &previous.sequence.to_le_bytes());
             PREVIOUS_END.put(&mut page, &previous.end.to_le_bytes());
