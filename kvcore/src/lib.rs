@@ -15,7 +15,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 vocabulary | [`base`] |
-//! | 1 files and bytes | [`disk`], [`format`] |
+//! | 1 files and bytes | [`disk`], [`mod@format`] |
 //! | 2 log and memory | [`log`], [`store`] |
 //! | 3 the door, and recovery | [`commit`], [`recovery`] |
 //! | 4 facade | [`engine`] |
@@ -38,7 +38,9 @@ pub use commit::{
 };
 pub use disk::LogIo;
 pub use engine::options::{Durability, Options, ReadLevel};
-pub use engine::{Closed, Engine, EngineState, LoadProgress, RecoverySummary, Revealed, Status};
+pub use engine::{
+    Closed, Engine, EngineState, Environment, LoadProgress, RecoverySummary, Revealed, Status,
+};
 pub use log::SyncPolicy;
 pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{OpenError, OpenErrorKind};

@@ -16,13 +16,13 @@ fn options(dir: &tempfile::TempDir) -> Options {
 }
 
 fn open(options: Options) -> Engine {
-    Engine::open(options, &|_| ()).unwrap()
+    Engine::open(options, &|_| ()).expect("opens")
 }
 
 fn value(store: &Engine, key: &[u8]) -> Option<Vec<u8>> {
     store
         .get(key)
-        .unwrap()
+        .expect("a valid key")
         .value
         .map(|record| record.value().to_vec())
 }
@@ -167,7 +167,7 @@ fn a_unit_of_several_keys_is_all_or_nothing_across_a_restart() {
     let values: Vec<_> = view
         .value
         .iter()
-        .map(|r| r.as_ref().map(|r| r.value()))
+        .map(|r| r.as_ref().map(kvcore::Record::value))
         .collect();
     assert_eq!(values, [Some(&b"1"[..]), None, Some(&b"3"[..])]);
     assert_eq!(

@@ -2,6 +2,7 @@
 
 pub mod broken;
 pub mod clock;
+pub mod entropy;
 pub mod limits;
 pub mod op;
 pub mod revision;

@@ -191,6 +191,7 @@ fn item(mutation: &Mutation<'_>, limits: &Limits, shards: &Shards) -> Result<Ite
     })
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "the log takes units boxed")]
 fn unit(sizes: &[usize], deletes_only: bool) -> Box<Unit> {
     let bytes = UNIT_OVERHEAD + sizes.iter().map(|size| size + OP_OVERHEAD).sum::<usize>();
     Box::new(Unit {

@@ -12,6 +12,10 @@ pub struct PermitSink {
     gate: Arc<Gate>,
 }
 
+#[expect(
+    clippy::vec_box,
+    reason = "units stay where they were made: they are large"
+)]
 impl PermitSink {
     pub fn new(gate: Arc<Gate>) -> Self {
         Self { gate }

@@ -19,13 +19,13 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Clock;
 use crate::commit::transaction::Core;
-use crate::disk::{DirLock, Disk};
+use crate::disk::DirLock;
 use crate::format::StoreId;
 use options::Options;
 
 pub use admin::{EngineState, RecoverySummary, Status};
 pub use close::Closed;
-pub use open::LoadProgress;
+pub use open::{Environment, LoadProgress};
 pub use reads::Revealed;
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as
@@ -42,7 +42,6 @@ struct Inner {
     store_id: StoreId,
     recovery: RecoverySummary,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     /// Released last.
     _lock: Box<dyn DirLock>,

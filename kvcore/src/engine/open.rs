@@ -1,5 +1,6 @@
 //! From a directory to an open store.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use super::options::Options;
 use super::{Engine, Inner};
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::entropy::{Entropy, SystemEntropy};
 use crate::base::revision::Revision;
 use crate::commit::admission::Gate;
 use crate::commit::poison::WriteState;
@@ -15,7 +17,7 @@ use crate::commit::sequencer::Sequencer;
 use crate::commit::sink::PermitSink;
 use crate::commit::transaction::Core;
 use crate::commit::unit::Unit;
-use crate::disk::{Disk, FsKind, LogIo, OsDisk};
+use crate::disk::{DirLock, Disk, FsKind, LogIo, OsDisk};
 use crate::log::ledger::Ledger;
 use crate::log::manifest_file::ManifestFile;
 use crate::log::spares::Spares;
@@ -36,6 +38,14 @@ pub struct LoadProgress {
     pub bytes_total: u64,
 }
 
+/// The outside world: everything that is not determined by the options.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
 impl Engine {
     /// Opens the store in `options.dir`, creating it if there is none, and recovers what
     /// the disk holds. Blocks until that is done; `progress` is called on the way.
@@ -50,60 +60,67 @@ impl Engine {
         options.validate()?;
         let disk = os_disk(&options.dir)?;
         check_file_system(disk.as_ref(), &options)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let (engine, writer) = Self::assemble(options, disk, clock, progress)?;
+        let clock = Arc::new(SystemClock::default());
+        let environment = Environment {
+            disk,
+            clock,
+            entropy: Arc::new(SystemEntropy),
+        };
+        let (engine, writer) = Self::assemble(options, &environment, progress)?;
         engine.start_threads(writer)?;
         Ok(engine)
     }
 
-    /// Opens a store on any disk and clock, without threads: the caller turns the writer.
+    /// Opens a store anywhere, without threads: the caller turns the writer.
     #[cfg(feature = "sim")]
     pub fn open_manual(
         options: Options,
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
+        environment: &Environment,
     ) -> Result<(Self, LogWriter), OpenError> {
         options.validate()?;
-        Self::assemble(options, disk, clock, &|_| ())
+        Self::assemble(options, environment, &|_| ())
     }
 
-    /// Opens a store on any disk and clock, with its threads.
+    /// Opens a store anywhere, with its threads.
     #[cfg(feature = "sim")]
-    pub fn open_on(
-        options: Options,
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, OpenError> {
-        let (engine, writer) = Self::open_manual(options, disk, clock)?;
+    pub fn open_in(options: Options, environment: &Environment) -> Result<Self, OpenError> {
+        let (engine, writer) = Self::open_manual(options, environment)?;
         engine.start_threads(writer)?;
         Ok(engine)
     }
 
-    /// Prepares a missing spare, as the thread for it would.
+    /// Prepares missing spares, as the thread for it would.
     #[cfg(feature = "sim")]
     pub fn fill_spares(&self) {
         while matches!(self.inner.core.log.spares.fill_one(), Ok(true)) {}
         self.inner.core.gate.wake();
     }
 
+    /// What the writer's thread does when the store is closed.
+    #[cfg(feature = "sim")]
+    pub fn close_manual(&self, writer: &mut LogWriter) {
+        self.start_drain();
+        while writer.turn() == crate::log::writer::Turn::Worked {}
+        self.inner.core.log.close();
+        while writer.turn() != crate::log::writer::Turn::Closed {}
+    }
+
     fn assemble(
         options: Options,
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
+        environment: &Environment,
         progress: &(dyn Fn(LoadProgress) + Sync),
     ) -> Result<(Self, LogWriter), OpenError> {
+        let Environment {
+            disk,
+            clock,
+            entropy,
+        } = environment;
         let started = clock.instant();
-        let lock = disk.lock().map_err(|source| match source.kind() {
-            std::io::ErrorKind::WouldBlock => OpenError::Locked {
-                dir: disk.describe(),
-            },
-            _ => OpenError::Io {
-                what: format!("cannot lock {}", disk.describe()),
-                source,
-            },
-        })?;
+        let lock = lock(disk.as_ref())?;
+        let seeds = hash_seeds(entropy.as_ref())
+            .map_err(OpenError::io("no random numbers for the hasher"))?;
         let target = Target {
-            shards: Arc::new(Shards::new(options.shards)),
+            shards: Arc::new(Shards::new(options.shards, seeds)),
             memory: Arc::new(Memory::new(options.memory_max_bytes)),
         };
         let ledger = Arc::new(Ledger::new(options.segment_worth()));
@@ -114,57 +131,55 @@ impl Engine {
             ledger.clone(),
         )
         .map_err(OpenError::io("cannot take over the prepared segments"))?;
-        let loaded = load(&disk, &options, &spares, clock.as_ref(), &target, progress)?;
+        let mut loaded = load(environment, &options, &spares, &target, progress)?;
+        let took = clock.instant().saturating_sub(started);
+        loaded.summary.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
 
-        let Loaded {
-            manifest,
-            active,
-            numbering,
-            engine_clock_offset,
-            mut summary,
-        } = loaded;
-        let store_id = manifest.store_id;
-        let log = Arc::new(LogState::new(
-            Watermark::new(Revision(numbering.next.0 - 1)),
-            ledger,
-            spares,
-            ManifestFile::new(disk.clone(), manifest),
-        ));
-        let units = options.limits.in_flight_units;
+        let watermark = Watermark::new(Revision(loaded.numbering.next.0 - 1));
+        let manifest = ManifestFile::new(disk.clone(), loaded.manifest.clone());
+        let log = Arc::new(LogState::new(watermark, ledger, spares, manifest));
+        Ok(Self::join(options, environment, target, log, lock, loaded))
+    }
+
+    /// Joins the recovered parts.
+    fn join(
+        options: Options,
+        environment: &Environment,
+        target: Target,
+        log: Arc<LogState>,
+        lock: Box<dyn DirLock>,
+        loaded: Loaded,
+    ) -> (Self, LogWriter) {
+        let (units, bytes) = (
+            options.limits.in_flight_units,
+            options.limits.in_flight_bytes,
+        );
+        let numbering = loaded.numbering;
         let (sequencer, receiver) = Sequencer::new(numbering.last, numbering.next, units);
         let sequencer = Arc::new(sequencer);
         let state = Arc::new(WriteState::default());
-        let bytes = options.limits.in_flight_bytes;
-        let gate = Arc::new(Gate::new(
-            log.clone(),
-            sequencer.clone(),
-            state.clone(),
-            units,
-            bytes,
-        ));
+        let gate = Gate::new(log.clone(), sequencer.clone(), state.clone(), units, bytes);
+        let gate = Arc::new(gate);
         let weak = Arc::downgrade(&gate);
         log.watermark.subscribe(Arc::new(move || {
             if let Some(gate) = weak.upgrade() {
                 gate.wake();
             }
         }));
-        let writer = Writer::new(
-            Start {
-                disk: disk.clone(),
-                clock: clock.clone(),
-                state: log.clone(),
-                policy: options.policy,
-                store_id,
-                receiver,
-                in_flight_units: units,
-                active,
-                next: numbering.next,
-                engine_clock_offset,
-            },
-            PermitSink::new(gate.clone()),
-        );
-        let took = clock.instant().saturating_sub(started);
-        summary.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let start = Start {
+            disk: environment.disk.clone(),
+            clock: environment.clock.clone(),
+            entropy: environment.entropy.clone(),
+            state: log.clone(),
+            policy: options.policy,
+            store_id: loaded.manifest.store_id,
+            receiver,
+            in_flight_units: units,
+            active: loaded.active,
+            next: numbering.next,
+            engine_clock_offset: loaded.engine_clock_offset,
+        };
+        let writer = Writer::new(start, PermitSink::new(gate.clone()));
         let Target { shards, memory } = target;
         let inner = Inner {
             core: Core {
@@ -176,19 +191,18 @@ impl Engine {
                 log,
             },
             options,
-            store_id,
-            recovery: summary,
+            store_id: loaded.manifest.store_id,
+            recovery: loaded.summary,
             threads: Mutex::default(),
-            _disk: disk,
-            clock,
+            clock: environment.clock.clone(),
             _lock: lock,
         };
-        Ok((
+        (
             Self {
                 inner: Arc::new(inner),
             },
             writer,
-        ))
+        )
     }
 
     fn start_threads(&self, writer: LogWriter) -> Result<(), OpenError> {
@@ -224,12 +238,33 @@ fn lower_priority() {
     }
 }
 
+fn hash_seeds(entropy: &dyn Entropy) -> io::Result<[u64; 4]> {
+    Ok([
+        entropy.u64()?,
+        entropy.u64()?,
+        entropy.u64()?,
+        entropy.u64()?,
+    ])
+}
+
 pub(crate) fn os_disk(dir: &Path) -> Result<Arc<dyn Disk>, OpenError> {
     let disk = OsDisk::open(dir).map_err(OpenError::io(format!(
         "cannot use {} as the data directory",
         dir.display()
     )))?;
     Ok(Arc::new(disk))
+}
+
+pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DirLock>, OpenError> {
+    disk.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked {
+            dir: disk.describe(),
+        },
+        _ => OpenError::Io {
+            what: format!("cannot lock {}", disk.describe()),
+            source,
+        },
+    })
 }
 
 /// Some file systems cannot keep what the options promise.

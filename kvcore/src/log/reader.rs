@@ -34,7 +34,8 @@ pub enum Stop {
     Bad {
         reason: String,
         suspect: bool,
-        head_valid: bool,
+        /// No interrupted write looks like this.
+        never_torn: bool,
     },
 }
 
@@ -106,14 +107,12 @@ impl Walk {
         let (head, head_crc, payload, len) = match read_frame(rest, at as u64, seed) {
             FrameRead::Zero => return Err(Stop::Zeros),
             FrameRead::Bad {
-                head,
-                reason,
-                suspect,
+                reason, suspect, ..
             } => {
                 return Err(Stop::Bad {
                     reason: reason.to_string(),
                     suspect,
-                    head_valid: head.is_some(),
+                    never_torn: !reason.may_be_torn(),
                 });
             }
             FrameRead::Frame {
@@ -149,7 +148,7 @@ impl Walk {
             return Err(Stop::Bad {
                 reason: "bytes between the end of a group and the next sector".into(),
                 suspect: false,
-                head_valid: false,
+                never_torn: true,
             });
         }
         Ok(aligned)
@@ -168,7 +167,7 @@ impl Walk {
         let seal = SealPayload::decode(payload).map_err(|e| Stop::Bad {
             reason: e.to_string(),
             suspect: false,
-            head_valid: true,
+            never_torn: true,
         })?;
         let holds = seal.end == at as u64
             && seal.units == self.units
@@ -179,7 +178,7 @@ impl Walk {
         Err(Stop::Bad {
             reason: "the SEAL tells of other frames than there are".into(),
             suspect: false,
-            head_valid: true,
+            never_torn: true,
         })
     }
 }
@@ -188,7 +187,7 @@ fn bad(reason: &BadFrame) -> Stop {
     Stop::Bad {
         reason: reason.to_string(),
         suspect: false,
-        head_valid: true,
+        never_torn: true,
     }
 }
 

@@ -32,6 +32,7 @@ use super::watermark::Watermark;
 use super::{GroupSink, LogUnit, SyncPolicy};
 use crate::base::broken;
 use crate::base::clock::Clock;
+use crate::base::entropy::Entropy;
 use crate::base::limits::{FRAME_BYTES, GROUP_BYTES, GROUP_UNITS, SYNC_DISTANCE};
 use crate::base::revision::Revision;
 use crate::disk::Disk;
@@ -116,6 +117,7 @@ pub enum Turn {
 pub struct Writer<U, S> {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     state: Arc<LogState>,
     policy: SyncPolicy,
     store_id: StoreId,
@@ -138,6 +140,7 @@ pub struct Writer<U, S> {
 pub struct Start<U> {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
     pub state: Arc<LogState>,
     pub policy: SyncPolicy,
     pub store_id: StoreId,
@@ -157,6 +160,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             ring: Ring::new(start.next, start.in_flight_units),
             disk: start.disk,
             clock: start.clock,
+            entropy: start.entropy,
             state: start.state,
             policy: start.policy,
             store_id: start.store_id,
@@ -242,7 +246,9 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             let last = i + 1 == plan.len();
             let count = u32::try_from(count).expect("a group has at most 4,096 units");
             encoder.data(units[0].revision(), count, last, |out| {
-                units.iter().for_each(|unit| unit.encode(out));
+                for unit in units {
+                    unit.encode(out);
+                }
             });
             at += units.len();
         }
@@ -351,7 +357,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             store_id: self.store_id,
             sequence: self.active.sequence + 1,
             first_revision: self.ring.next(),
-            salt: new_salt()?,
+            salt: self.entropy.u64()?,
             previous: Some(self.active.end()),
             recovered: false,
             gap_before: false,
@@ -388,7 +394,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         }
         let quiet = now.saturating_sub(self.quiet_since);
         if quiet < MARK_AFTER {
-            return Ok(Turn::Idle(MARK_AFTER.checked_sub(quiet).unwrap()));
+            return Ok(Turn::Idle(MARK_AFTER.saturating_sub(quiet)));
         }
         self.certified = self.durable();
         if self.active.fits(0, 0) && self.state.ledger.take_if_plenty(MARK_ROOM) {
@@ -467,11 +473,6 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             engine_ms: self.engine_ms(),
         }
     }
-}
-
-/// A segment's secret: without it nobody can store bytes that look like a frame.
-pub fn new_salt() -> io::Result<u64> {
-    getrandom::u64().map_err(io::Error::other)
 }
 
 /// The writer's thread: turns until the log is closed.

@@ -65,6 +65,16 @@ pub fn newest(
     let evidence = search(bytes, walk.end, &found.header, expected);
     let durable = known_durable.max(walk.durable).max(evidence.durable);
     let believe_any_end = broken::is(broken::Build::TruncateOnAnyBadCrc);
+    if let Stop::Bad {
+        reason,
+        never_torn: true,
+        ..
+    } = &walk.stop
+        && !believe_any_end
+    {
+        let what = format!("{reason}; no interrupted write looks like this: it is corruption");
+        return Err(OpenError::damaged(&found.name, walk.end, what));
+    }
     if durable >= expected && !believe_any_end {
         let what = format!(
             "{}; the log was durable up to revision {durable}, so revisions {expected} to {durable} \

@@ -7,11 +7,9 @@ use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
 use super::replay::{Segment, Target, replay};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
-use crate::base::clock::Clock;
 use crate::base::revision::Revision;
-use crate::disk::Disk;
 use crate::engine::admin::RecoverySummary;
-use crate::engine::open::LoadProgress;
+use crate::engine::open::{Environment, LoadProgress};
 use crate::engine::options::Options;
 use crate::format::StoreId;
 use crate::format::manifest::{ClockPair, Manifest};
@@ -19,7 +17,6 @@ use crate::format::segment_header::{PreviousEnd, SEGMENT_HEADER_BYTES};
 use crate::log::reader::Walk;
 use crate::log::segment::ActiveSegment;
 use crate::log::spares::Spares;
-use crate::log::writer::new_salt;
 
 /// A recovered store, ready for its first write.
 #[derive(Debug)]
@@ -42,13 +39,13 @@ struct End {
 
 /// Recovers the directory into `target` and opens a new segment behind what it found.
 pub fn load(
-    disk: &Arc<dyn Disk>,
+    environment: &Environment,
     options: &Options,
     spares: &Spares,
-    clock: &dyn Clock,
     target: &Target,
     progress: &(dyn Fn(LoadProgress) + Sync),
 ) -> Result<Loaded, OpenError> {
+    let Environment { disk, clock, .. } = environment;
     let found = survey(disk)?;
     for name in &found.strangers {
         tracing::warn!(
@@ -57,7 +54,7 @@ pub fn load(
         );
     }
     let Some(manifest) = &found.manifest else {
-        return create(disk, spares, clock);
+        return create(environment, spares);
     };
     let (end, units) = read_log(&found, manifest, target, options.replay_threads, progress)?;
     let newest = found
@@ -65,6 +62,7 @@ pub fn load(
         .last()
         .expect("a MANIFEST names at least one segment");
     refuse_if_suspect(newest, &end, options)?;
+    refuse_if_older_manifest(manifest, &end)?;
 
     let mut summary = RecoverySummary {
         units,
@@ -96,26 +94,26 @@ pub fn load(
         engine_ms: engine_ms + away,
         wall_ms: clock.wall_ms(),
     };
-    let plan = plan(newest, &end, manifest.clean, clock_pair)?;
+    let salt = environment
+        .entropy
+        .u64()
+        .map_err(OpenError::io("no random numbers"))?;
+    let plan = plan(newest, &end, manifest.clean, clock_pair, salt);
     let active = fresh::create(disk, spares, manifest, &plan)?;
     let next = fresh::manifest_after(manifest, &plan);
-    publish(disk, next, &plan, newest, &end, active, clock, summary)
+    publish(environment, next, &plan, newest, &end, active, summary)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the last step joins what all others made"
-)]
 fn publish(
-    disk: &Arc<dyn Disk>,
+    environment: &Environment,
     mut manifest: Manifest,
     plan: &Plan,
     newest: &SegmentFound,
     end: &End,
     active: ActiveSegment,
-    clock: &dyn Clock,
     summary: RecoverySummary,
 ) -> Result<Loaded, OpenError> {
+    let Environment { disk, clock, .. } = environment;
     manifest.generation += 1;
     disk.replace(crate::format::names::MANIFEST, &manifest.encode())
         .map_err(OpenError::io("cannot publish MANIFEST"))?;
@@ -132,10 +130,16 @@ fn publish(
 }
 
 /// A store that never was: its first segment, then the MANIFEST that makes it one.
-fn create(disk: &Arc<dyn Disk>, spares: &Spares, clock: &dyn Clock) -> Result<Loaded, OpenError> {
+fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenError> {
+    let Environment {
+        disk,
+        clock,
+        entropy,
+    } = environment;
+    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
     let mut id = [0; 16];
-    getrandom::fill(&mut id)
-        .map_err(|e| OpenError::Options(format!("no random numbers for the store's id: {e}")))?;
+    id[..8].copy_from_slice(&random()?.to_le_bytes());
+    id[8..].copy_from_slice(&random()?.to_le_bytes());
     let pair = ClockPair {
         engine_ms: clock.wall_ms(),
         wall_ms: clock.wall_ms(),
@@ -157,7 +161,7 @@ fn create(disk: &Arc<dyn Disk>, spares: &Spares, clock: &dyn Clock) -> Result<Lo
         numbering: Numbering::after(Revision::START, Revision::START, true),
         torn: false,
         clock: pair,
-        salt: salt()?,
+        salt: random()?,
     };
     let active = fresh::create(disk, spares, &manifest, &plan)?;
     disk.replace(crate::format::names::MANIFEST, &manifest.encode())
@@ -250,6 +254,21 @@ fn refuse_if_suspect(newest: &SegmentFound, end: &End, options: &Options) -> Res
     }
 }
 
+/// After an orderly end nothing more was written, so MANIFEST and log end together.
+fn refuse_if_older_manifest(manifest: &Manifest, end: &End) -> Result<(), OpenError> {
+    match manifest.clean {
+        Some(clean) if clean != end.walk.last_revision => {
+            let what = format!(
+                "it says that the store was closed at revision {clean}, the log ends at {}: they \
+                 are not from the same moment",
+                end.walk.last_revision
+            );
+            Err(OpenError::damaged(crate::format::names::MANIFEST, 0, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where the log goes on. A newest segment without units is replaced by the new one,
 /// so that restarts do not pile up empty segments.
 fn plan(
@@ -257,7 +276,8 @@ fn plan(
     end: &End,
     clean: Option<Revision>,
     clock: ClockPair,
-) -> Result<Plan, OpenError> {
+    salt: u64,
+) -> Plan {
     let header = &newest.header;
     let numbered = Revision(header.first_revision.0 - 1);
     let empty = end.walk.units == 0 && end.tail == Tail::Clean;
@@ -277,16 +297,12 @@ fn plan(
         (header.sequence + 1, Some(previous), end.walk.last_revision)
     };
     debug_assert!(end.walk.end >= SEGMENT_HEADER_BYTES as u64);
-    Ok(Plan {
+    Plan {
         sequence,
         previous,
         numbering: Numbering::after(last, numbered, clean.is_some()),
         torn: end.tail != Tail::Clean,
         clock,
-        salt: salt()?,
-    })
-}
-
-fn salt() -> Result<u64, OpenError> {
-    new_salt().map_err(OpenError::io("no random numbers for the segment's salt"))
+        salt,
+    }
 }

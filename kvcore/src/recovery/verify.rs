@@ -122,15 +122,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
         return Err(OpenError::Options(what));
     }
     let disk = crate::engine::open::os_disk(dir)?;
-    let _lock = disk.lock().map_err(|source| match source.kind() {
-        std::io::ErrorKind::WouldBlock => OpenError::Locked {
-            dir: disk.describe(),
-        },
-        _ => OpenError::Io {
-            what: format!("cannot lock {}", disk.describe()),
-            source,
-        },
-    })?;
+    let _lock = crate::engine::open::lock(disk.as_ref())?;
     let mut report = CheckReport {
         store_id: "(none)".into(),
         files: Vec::new(),
@@ -166,12 +158,11 @@ fn examine(
             .segments
             .get(index + 1)
             .and_then(|s| s.header.previous.as_ref());
-        let (walk, tail) = match next {
-            Some(next) => (classify::sealed(segment, &bytes, next)?, Tail::Clean),
-            None => {
-                let newest = classify::newest(segment, &bytes, known)?;
-                (newest.walk, newest.tail)
-            }
+        let (walk, tail) = if let Some(next) = next {
+            (classify::sealed(segment, &bytes, next)?, Tail::Clean)
+        } else {
+            let newest = classify::newest(segment, &bytes, known)?;
+            (newest.walk, newest.tail)
         };
         for frame in &walk.frames {
             check_units(&bytes[frame.payload.clone()], frame.units).map_err(|error| {

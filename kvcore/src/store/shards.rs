@@ -64,10 +64,12 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
-    /// `shards` must be a power of two. The hasher's keys are drawn at random, so
-    /// that nobody can choose keys that fall into one shard.
-    pub fn new(shards: usize) -> Self {
-        let map = DashMap::with_hasher_and_shard_amount(RandomState::new(), shards);
+    /// `shards` must be a power of two. `seeds` are the hasher's keys: random, so that
+    /// nobody can choose keys that fall into one shard.
+    pub fn new(shards: usize, seeds: [u64; 4]) -> Self {
+        let [a, b, c, d] = seeds;
+        let hasher = RandomState::with_seeds(a, b, c, d);
+        let map = DashMap::with_hasher_and_shard_amount(hasher, shards);
         Self {
             last_delete: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             map,
