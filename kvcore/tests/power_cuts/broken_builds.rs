@@ -15,7 +15,10 @@ const PATIENCE: u64 = 3000;
 fn caught(build: Build, policies: &[SyncPolicy], failing_syncs: bool) {
     for seed in 1..PATIENCE {
         for &policy in policies {
-            let plan = Plan { failing_syncs, ..Plan::new(seed, policy) };
+            let plan = Plan {
+                failing_syncs,
+                ..Plan::new(seed, policy)
+            };
             let told = std::panic::catch_unwind(|| broken::with(build, || tell(&plan)));
             let violation = match told {
                 Ok(Ok(_)) => continue,

@@ -25,16 +25,20 @@ pub(crate) fn flip_below(seed: u64) -> Result<(), String> {
     let offset = range.start + rng.below(range.end - range.start);
     let bit = 1 << rng.below(8);
     disk.corrupt(&name, offset, bit);
-    let opened =
-        Engine::open_manual(options(SyncPolicy::Always), &environment(&disk, &clock, seed));
+    let opened = Engine::open_manual(
+        options(SyncPolicy::Always),
+        &environment(&disk, &clock, seed),
+    );
     match opened {
-        Ok(_) => Err(format!("{name}, byte {offset}, bit {bit}: the store opened all the same")),
+        Ok(_) => Err(format!(
+            "{name}, byte {offset}, bit {bit}: the store opened all the same"
+        )),
         Err(error) if error.kind() != OpenErrorKind::Damaged => {
             Err(format!("{name}, byte {offset}: not called damage: {error}"))
         }
-        Err(error) if !error.to_string().contains(&name) => {
-            Err(format!("{name}, byte {offset}: another file is blamed: {error}"))
-        }
+        Err(error) if !error.to_string().contains(&name) => Err(format!(
+            "{name}, byte {offset}: another file is blamed: {error}"
+        )),
         Err(_) => Ok(()),
     }
 }
@@ -67,16 +71,22 @@ fn durable_range(disk: &SimDisk, rng: &mut SimRng) -> (String, std::ops::Range<u
         let bytes = disk.file_bytes(&entry.name).expect("is there");
         let header = SegmentHeader::decode(&bytes).expect("a whole header");
         let walked = walk(&bytes, &header, None);
-        let certified = walked
-            .frames
-            .iter()
-            .filter(|frame| frame.first_revision.0 + u64::from(frame.units) - 1 <= walked.durable.0);
+        let certified = walked.frames.iter().filter(|frame| {
+            frame.first_revision.0 + u64::from(frame.units) - 1 <= walked.durable.0
+        });
         for frame in certified {
-            ranges.push((entry.name.clone(), frame.payload.start as u64..frame.payload.end as u64));
+            ranges.push((
+                entry.name.clone(),
+                frame.payload.start as u64..frame.payload.end as u64,
+            ));
         }
     }
     assert!(!ranges.is_empty(), "no frame is certified");
-    assert!(ranges.iter().all(|(_, range)| range.start > SEGMENT_HEADER_BYTES as u64));
+    assert!(
+        ranges
+            .iter()
+            .all(|(_, range)| range.start > SEGMENT_HEADER_BYTES as u64)
+    );
     let at = usize::try_from(rng.below(ranges.len() as u64)).expect("small");
     ranges.swap_remove(at)
 }

@@ -39,13 +39,20 @@ impl Oracle {
     /// The last change of a key, if there was one.
     pub(crate) fn last_change(&self, key: &[u8]) -> Option<Revision> {
         let names = |changes: &Changes| changes.iter().any(|(k, _)| k == key);
-        self.units.iter().rev().find(|(_, changes)| names(changes)).map(|(r, _)| *r)
+        self.units
+            .iter()
+            .rev()
+            .find(|(_, changes)| names(changes))
+            .map(|(r, _)| *r)
     }
 
     /// Does the key have a value, before the unit that is being applied?
     pub(crate) fn present(&self, key: &[u8]) -> bool {
         let change = |changes: &Changes| {
-            changes.iter().find(|(k, _)| k == key).map(|(_, value)| value.is_some())
+            changes
+                .iter()
+                .find(|(k, _)| k == key)
+                .map(|(_, value)| value.is_some())
         };
         self.units.values().rev().find_map(change).unwrap_or(false)
     }
@@ -68,7 +75,9 @@ impl Oracle {
         }
         let lost = self.units.split_off(&at.next());
         if at > Revision::START && !self.units.contains_key(&at) {
-            return Err(format!("the store came back at revision {at}, which names no unit"));
+            return Err(format!(
+                "the store came back at revision {at}, which names no unit"
+            ));
         }
         self.compare(store)?;
         let kept = |promise: &Promise| promise.revision <= at;
@@ -89,7 +98,15 @@ impl Oracle {
                 let before = expected.get(&key[..]);
                 let created = before.map_or(revision, |e| e.created);
                 let version = before.map_or(1, |e| e.version + 1);
-                expected.insert(key, Expected { value, modified: revision, created, version });
+                expected.insert(
+                    key,
+                    Expected {
+                        value,
+                        modified: revision,
+                        created,
+                        version,
+                    },
+                );
             }
         }
         let mut bytes = 0;
@@ -107,11 +124,16 @@ impl Oracle {
             return Err(problem);
         }
         if keys != expected.len() {
-            return Err(format!("{keys} keys are there, {} should be", expected.len()));
+            return Err(format!(
+                "{keys} keys are there, {} should be",
+                expected.len()
+            ));
         }
         let accounted = store.status().memory_bytes;
         if accounted != bytes {
-            return Err(format!("{accounted} bytes are accounted, {bytes} are there"));
+            return Err(format!(
+                "{accounted} bytes are accounted, {bytes} are there"
+            ));
         }
         Ok(())
     }

@@ -30,7 +30,12 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(seed: u64, policy: SyncPolicy) -> Self {
-        Self { seed, policy, failing_syncs: seed % 4 == 0, verbose: false }
+        Self {
+            seed,
+            policy,
+            failing_syncs: seed % 4 == 0,
+            verbose: false,
+        }
     }
 }
 
@@ -120,7 +125,10 @@ pub(crate) fn tell(plan: &Plan) -> Result<Tally, String> {
         clock: Arc::default(),
         disk: SimDisk::new(plan.seed),
         oracle: Oracle::default(),
-        tally: Tally { stories: 1, ..Tally::default() },
+        tally: Tally {
+            stories: 1,
+            ..Tally::default()
+        },
     };
     let result = story.live_on();
     if plan.verbose {
@@ -135,7 +143,9 @@ impl Story<'_> {
     fn live_on(&mut self) -> Result<(), String> {
         let mut survived = Survived::Kill;
         for _ in 0..LIVES {
-            let Some(mut life) = self.start(&mut survived)? else { continue };
+            let Some(mut life) = self.start(&mut survived)? else {
+                continue;
+            };
             self.act(&mut life)?;
             survived = self.end(life)?;
         }
@@ -178,11 +188,19 @@ impl Story<'_> {
         };
         self.tally.lost_unacknowledged += self.oracle.check(&engine, survived)?;
         self.tally.torn_tails += u64::from(engine.status().recovery.torn_bytes > 0);
-        Ok(Some(Life { engine, writer, waiting: Vec::new() }))
+        Ok(Some(Life {
+            engine,
+            writer,
+            waiting: Vec::new(),
+        }))
     }
 
     fn act(&mut self, life: &mut Life) -> Result<(), String> {
-        let steps = if self.rng.chance(1, 3) { 200 } else { 20 + self.rng.below(60) };
+        let steps = if self.rng.chance(1, 3) {
+            200
+        } else {
+            20 + self.rng.below(60)
+        };
         if self.rng.chance(1, 2) {
             let within = if self.rng.chance(1, 2) { 120 } else { 600 };
             self.disk.cut_power_after(self.rng.below(within));
@@ -225,7 +243,11 @@ impl Story<'_> {
             self.tally.power_cuts += u64::from(!closed);
             drop(life);
             self.disk = self.disk.crash(self.rng.next_u64());
-            return Ok(if closed { Survived::Kill } else { Survived::PowerCut });
+            return Ok(if closed {
+                Survived::Kill
+            } else {
+                Survived::PowerCut
+            });
         }
         if healthy && self.rng.chance(1, 3) {
             self.tally.kills += 1;
@@ -255,7 +277,11 @@ impl Story<'_> {
             if promise.revision > reached {
                 return true;
             }
-            let told = if *needs_durable { &mut oracle.durable } else { &mut oracle.logged };
+            let told = if *needs_durable {
+                &mut oracle.durable
+            } else {
+                &mut oracle.logged
+            };
             told.push(promise.clone());
             false
         });
@@ -268,7 +294,11 @@ impl Story<'_> {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        let len = if self.rng.chance(1, 6) { self.rng.below(2000) } else { self.rng.below(60) };
+        let len = if self.rng.chance(1, 6) {
+            self.rng.below(2000)
+        } else {
+            self.rng.below(60)
+        };
         let byte = self.rng.below(255).to_le_bytes()[0] + 1;
         vec![byte; usize::try_from(len).expect("small")]
     }
@@ -283,11 +313,16 @@ impl Story<'_> {
                 changes.push((key, value));
             }
         }
-        let total: usize = changes.iter().map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len)).sum();
+        let total: usize = changes
+            .iter()
+            .map(|(k, v)| k.len() + v.as_ref().map_or(0, Vec::len))
+            .sum();
         if total > 2200 {
             changes.truncate(1);
         }
-        let Some(revision) = commit(&life.engine, &changes) else { return Ok(()) };
+        let Some(revision) = commit(&life.engine, &changes) else {
+            return Ok(());
+        };
         let present: Vec<_> = changes
             .into_iter()
             .filter(|(key, value)| value.is_some() || self.is_present(key))
@@ -315,15 +350,24 @@ impl Story<'_> {
     fn read(&mut self, life: &mut Life) {
         let key = self.key();
         let answer = life.engine.get(&key).expect("a valid key");
-        let Some(truth) = self.oracle.last_change(&key) else { return };
+        let Some(truth) = self.oracle.last_change(&key) else {
+            return;
+        };
         let durable = life.engine.watermark().durable();
         if answer.revealed <= durable {
             let what = format!(
                 "a durable read showed {} ({})",
                 String::from_utf8_lossy(&key),
-                if answer.value.is_some() { "a value" } else { "absent" }
+                if answer.value.is_some() {
+                    "a value"
+                } else {
+                    "absent"
+                }
             );
-            self.oracle.durable.push(Promise { revision: truth, what });
+            self.oracle.durable.push(Promise {
+                revision: truth,
+                what,
+            });
             self.tally.durable_reads += 1;
         } else {
             life.engine.watermark().want_sync(answer.revealed);
