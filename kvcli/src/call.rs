@@ -45,6 +45,10 @@ impl Caller {
                 Ok(answer) => return Ok(answer),
                 Err(status) => Refusal::from_status(&status),
             };
+            if refusal.reason.is_none() && patience.left().is_zero() {
+                // The channel keeps the same deadline, and may be the first to see it.
+                return Err(no_answer(self.timeout));
+            }
             if !patience.again(&refusal).await {
                 return Err(Failure::from_refusal(refusal));
             }

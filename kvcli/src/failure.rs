@@ -226,13 +226,12 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Refused(_) => Exit::Refused,
             Self::Undecided(_) => Exit::Undecided,
             Self::Interrupted(_) => Exit::Interrupted,
             Self::Output(_) if self.is_closed_output() => Exit::Success,
-            Self::Output(_) => Exit::Usage,
+            Self::Usage(_) | Self::Output(_) => Exit::Usage,
         }
     }
 

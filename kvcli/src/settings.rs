@@ -4,6 +4,7 @@ use std::{env, time::Duration};
 
 use crate::{
     args::{CallFlags, Cli},
+    command::Command,
     endpoint::{self, Endpoint},
     failure::Failure,
     output::Format,
@@ -33,10 +34,7 @@ impl Settings {
                 "--window and --continue-on-error are for scripts, and a command is given",
             ));
         }
-        let exact = cli
-            .command
-            .as_ref()
-            .is_some_and(|command| command.wants_exact_bytes());
+        let exact = cli.command.as_ref().is_some_and(Command::wants_exact_bytes);
         let format = match flags.output {
             Some(format) if exact && format != Format::Raw => {
                 return Err(Failure::usage("--no-newline needs the raw format (-o raw)"));

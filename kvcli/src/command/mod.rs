@@ -109,15 +109,16 @@ impl Ask {
         matches!(self, Self::Set(_) | Self::Delete(_) | Self::BatchWrite(_))
     }
 
-    /// The same as an operation of a pipeline, if it can be one.
-    pub(crate) fn into_operation(self) -> Result<Operation, Self> {
-        Ok(match self {
+    /// The same as an operation of a pipeline, if it can be one. Keys and values
+    /// are shared, not copied.
+    pub(crate) fn to_operation(&self) -> Option<Operation> {
+        Some(match self.clone() {
             Self::Get(request) => Operation::Get(request),
             Self::Set(request) => Operation::Set(request),
             Self::Delete(request) => Operation::Delete(request),
             Self::BatchGet(request) => Operation::BatchGet(request),
             Self::BatchWrite(request) => Operation::BatchWrite(request),
-            Self::Status(_) => return Err(self),
+            Self::Status(_) => return None,
         })
     }
 }

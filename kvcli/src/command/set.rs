@@ -70,7 +70,7 @@ impl Args {
         let value = match (self.value, self.file) {
             (Some(value), _) => bytes_of(value),
             (None, Some(path)) => File::open(&path)
-                .and_then(|file| read_value(file))
+                .and_then(read_value)
                 .map_err(|error| source_failure(&error, &path.display().to_string()))?,
             (None, None) if in_script => {
                 return Err(Failure::usage("--stdin: standard input is this script"));

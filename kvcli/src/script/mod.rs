@@ -74,7 +74,7 @@ struct Sent {
 /// A line that waits until all before it are answered.
 struct Held {
     line: u64,
-    operation: Result<Op, Ask>,
+    ask: Ask,
     pending: Pending,
 }
 
@@ -173,8 +173,8 @@ impl<'a> Script<'a> {
     /// Takes a line up: into the stream, or aside if it has to go alone.
     fn admit(&mut self, line: u64, prepared: Prepared) -> Option<v1::Operation> {
         let Prepared { ask, pending } = prepared;
-        match ask.into_operation() {
-            Ok(operation) if self.pipe.is_some() && operation.encoded_len() < ALONE_BYTES => {
+        match ask.to_operation() {
+            Some(operation) if self.pipe.is_some() && operation.encoded_len() < ALONE_BYTES => {
                 let bytes = operation.encoded_len();
                 self.sent.push_back(Sent {
                     line,
@@ -184,12 +184,8 @@ impl<'a> Script<'a> {
                 self.sent_bytes += bytes;
                 Some(slot(line, operation))
             }
-            operation => {
-                self.held = Some(Held {
-                    line,
-                    operation,
-                    pending,
-                });
+            _ => {
+                self.held = Some(Held { line, ask, pending });
                 None
             }
         }
@@ -335,9 +331,9 @@ impl<'a> Script<'a> {
         };
         self.alone = Some(line);
         self.last_sent = line;
-        let answer = match held.operation {
-            Ok(operation) => self.ask_alone(&mut caller, line, operation).await,
-            Err(ask) => caller.call(&ask).await,
+        let answer = match held.ask.to_operation() {
+            Some(operation) => self.ask_alone(&mut caller, line, operation).await,
+            None => caller.call(&held.ask).await,
         };
         self.alone = None;
         self.caller = Some(caller);
