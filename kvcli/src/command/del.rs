@@ -31,6 +31,11 @@ pub(crate) struct Pending {
 }
 
 impl Args {
+    /// `del KEY` without a flag.
+    pub(crate) fn plain(key: OsString) -> Self {
+        Self { keys: vec![key] }
+    }
+
     /// One key is one Delete; many are one BatchWrite, applied in their order.
     pub(super) fn prepare(self, flags: CallFlags) -> Prepared {
         let keys: Vec<Bytes> = self.keys.into_iter().map(bytes_of).collect();

@@ -33,6 +33,14 @@ pub(crate) struct Pending {
 }
 
 impl Args {
+    /// `get KEY` without a flag.
+    pub(crate) fn plain(key: OsString) -> Self {
+        Self {
+            key,
+            no_newline: false,
+        }
+    }
+
     pub(super) fn prepare(self, flags: CallFlags) -> Prepared {
         let key = bytes_of(self.key);
         let request = v1::GetRequest {

@@ -4,11 +4,11 @@
 //! a [`Pending`], which remembers what is needed to read the answer. Both ways
 //! of asking, the single call and the script's pipeline, work on these.
 
-mod del;
-mod get;
+pub(crate) mod del;
+pub(crate) mod get;
 mod mget;
 mod record;
-mod set;
+pub(crate) mod set;
 mod status;
 
 use clap::Subcommand;
@@ -35,7 +35,7 @@ pub(crate) enum Command {
 }
 
 /// What the server is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ask {
     Get(v1::GetRequest),
     Set(v1::SetRequest),

@@ -65,6 +65,19 @@ pub(crate) struct Pending {
 }
 
 impl Args {
+    /// `set KEY VALUE` without a flag.
+    pub(crate) fn plain(key: OsString, value: OsString) -> Self {
+        Self {
+            key,
+            value: Some(value),
+            stdin: false,
+            file: None,
+            if_absent: false,
+            if_present: false,
+            if_revision: None,
+        }
+    }
+
     pub(super) fn prepare(self, flags: CallFlags, in_script: bool) -> Result<Prepared, Failure> {
         let condition = self.condition();
         let value = match (self.value, self.file) {
