@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
     command::{Answer, Ask},
+    connect::was_lost_before,
     failure::{Failure, Refusal},
 };
 
@@ -43,6 +44,7 @@ impl Caller {
             };
             let refusal = match answer {
                 Ok(answer) => return Ok(answer),
+                Err(status) if was_lost_before(&status) => return Err(connection_lost()),
                 Err(status) => Refusal::from_status(&status),
             };
             if refusal.reason.is_none() && patience.left().is_zero() {
@@ -80,6 +82,11 @@ fn within<T: Clone>(request: &T, left: Duration) -> Request<T> {
 
 fn body<T>(response: Result<Response<T>, Status>) -> Result<T, Status> {
     response.map(Response::into_inner)
+}
+
+/// Of a request that stayed here because the connection was known to be gone.
+pub(crate) fn connection_lost() -> Failure {
+    Failure::Unreachable("the connection was lost before this".to_owned())
 }
 
 pub(crate) fn no_answer(limit: Duration) -> Failure {

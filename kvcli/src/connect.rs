@@ -4,7 +4,7 @@
 //! sent" is certain: until [`connect`] has returned, nothing could be. For the
 //! same reason the channel never connects a second time.
 
-use std::{io, sync::Mutex, time::Duration};
+use std::{error::Error as _, io, sync::Mutex, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -12,7 +12,10 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
 };
-use tonic::transport::{self, Channel, Uri};
+use tonic::{
+    Status,
+    transport::{self, Channel, Uri},
+};
 use tower::service_fn;
 
 use crate::{
@@ -25,6 +28,24 @@ use crate::{
 /// A stream's window: a value of the largest size fits in few round trips.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// The channel asked for a second connection: the first was lost while nothing
+/// was under way, and what asked for it has not been sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was lost before this")]
+struct Lost;
+
+/// Whether a call failed because the connection was gone before it.
+pub(crate) fn was_lost_before(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<Lost>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
 
 /// Any byte stream to a server.
 trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -84,11 +105,7 @@ async fn channel(endpoint: &Endpoint, socket: Box<dyn Socket>) -> Result<Channel
     let connector = service_fn(move |_: Uri| {
         // A lock that is never held across a panic or an await.
         let socket = once.lock().ok().and_then(|mut socket| socket.take());
-        async {
-            socket
-                .map(TokioIo::new)
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
-        }
+        async { socket.map(TokioIo::new).ok_or(Lost) }
     });
     transport::Endpoint::from(uri)
         .user_agent(concat!("kvcli/", env!("CARGO_PKG_VERSION")))

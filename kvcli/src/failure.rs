@@ -130,7 +130,10 @@ impl Refusal {
                     | Code::Internal
                     | Code::Unknown
             ),
-            Some(_) => false,
+            // A newer kvd may have reasons of its own to be undecided; it would
+            // give them these codes.
+            Some(Err(_)) => matches!(self.code, Code::Unknown | Code::DeadlineExceeded),
+            Some(Ok(_)) => false,
         }
     }
 
@@ -276,6 +279,10 @@ mod tests {
             (
                 kvd_status(Code::Unavailable, "FROM_A_NEWER_SERVER"),
                 Exit::Refused,
+            ),
+            (
+                kvd_status(Code::Unknown, "FROM_A_NEWER_SERVER"),
+                Exit::Undecided,
             ),
             (
                 kvd_status(Code::Unknown, "UNKNOWN_OUTCOME"),

@@ -33,6 +33,7 @@ const HEADER: &[&str] = &[
 ];
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "kvcli set [OPTIONS] KEY (VALUE | --stdin | --file PATH)")]
 #[command(group = ArgGroup::new("source").required(true))]
 #[command(group = ArgGroup::new("if"))]
 pub(crate) struct Args {

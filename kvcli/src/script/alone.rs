@@ -15,9 +15,9 @@ use super::{
     pipe::{Pipe, slot},
 };
 use crate::{
-    call::{Caller, Patience, no_answer},
+    call::{Caller, Patience, connection_lost, no_answer},
     command::Answer,
-    connect,
+    connect::{self, was_lost_before},
     failure::{Failure, Refusal},
 };
 
@@ -47,6 +47,9 @@ impl Script<'_> {
         line: u64,
         operation: Op,
     ) -> Result<Answer, Failure> {
+        if self.pipe.as_ref().is_some_and(Pipe::is_closed) {
+            return Err(connection_lost());
+        }
         let limit = self.settings.timeout;
         let mut patience = Patience::new(limit);
         loop {
@@ -54,6 +57,7 @@ impl Script<'_> {
             let refusal = match timeout_at(patience.deadline, attempt).await {
                 Ok(Ok(Some(ItemResult::Error(error)))) => Refusal::from_item(&error),
                 Ok(Ok(result)) => return Answer::from_result(result),
+                Ok(Err(status)) if was_lost_before(&status) => return Err(connection_lost()),
                 Ok(Err(status)) => {
                     self.pipe = None;
                     Refusal::from_status(&status)

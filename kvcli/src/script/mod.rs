@@ -34,7 +34,7 @@ use self::{
     pipe::{Pipe, slot},
 };
 use crate::{
-    call::{Caller, no_answer},
+    call::{Caller, connection_lost, no_answer},
     command::{Answer, Ask, Pending, Prepared},
     failure::{Exit, Failure, Refusal, complain},
     output::Output,
@@ -202,8 +202,7 @@ impl<'a> Script<'a> {
         // The stream is closed: these have certainly not left.
         self.sent.retain(|sent| sent.line < first);
         self.sent_bytes = self.sent.iter().map(|sent| sent.bytes).sum();
-        let failure = Failure::Unreachable("the connection was lost before".to_owned());
-        self.failed(first, &failure);
+        self.failed(first, &connection_lost());
     }
 
     /// Waits for answers, and for lines if there is room for them.

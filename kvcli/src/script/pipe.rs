@@ -38,6 +38,11 @@ impl Pipe {
         Ok(Self { requests, replies })
     }
 
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Puts operations on their way. False if the stream is closed; its next
     /// answer tells why.
     pub(super) fn send(&self, operations: Vec<Operation>) -> bool {

@@ -93,6 +93,30 @@ fn a_program_that_waits_for_each_result_is_not_kept_waiting() {
 }
 
 #[test]
+fn a_line_after_the_server_went_away_is_not_undecided() {
+    for line in ["set b 2", "set b --file /etc/passwd --if-absent", "status"] {
+        let fake = Fake::start();
+        let mut command = kvcli();
+        command
+            .args(["--endpoint", &fake.endpoint])
+            .stdin(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        writeln!(stdin, "get k").expect("fed");
+        stdout.read_line(&mut String::new()).expect("an answer");
+        drop(fake);
+        // The program learns of it on its own time.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        writeln!(stdin, "{line}").expect("fed");
+        drop(stdin);
+        wait(child)
+            .exits(3)
+            .says("line 2: unreachable, nothing was sent");
+    }
+}
+
+#[test]
 fn status_in_a_script_waits_for_the_lines_before() {
     let fake = Fake::start();
     let ended = feed(&fake, &[], "set a 1\nset b 2\nstatus\nset c 3\nstatus\n").exits(0);
