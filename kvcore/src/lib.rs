@@ -1,12 +1,47 @@
 //! The engine of kvd: a durable key-value store that keeps everything in memory.
 //!
-//! Layers, each knowing only those above it in this list:
+//! ```no_run
+//! use kvcore::{Durability, Engine, Mutation, Options};
+//!
+//! let store = Engine::open(Options::new("/var/lib/example"), &|_| ())?;
+//! store.write(Mutation::set(b"colour", b"blue"), Durability::Synced)?;
+//! assert_eq!(store.get(b"colour")?.value.expect("just set").value(), b"blue");
+//! store.close(std::time::Duration::from_secs(10))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Layers; a module uses those above it in this table and never those below:
 //!
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 vocabulary | [`base`] |
-//! | 1 files and bytes | [`disk`], [`format`] |
+//! | 1 files and bytes | [`disk`], [`mod@format`] |
+//! | 2 log and memory | [`log`], [`store`] |
+//! | 3 the door, and recovery | [`commit`], [`recovery`] |
+//! | 4 facade | [`engine`] |
+//!
+//! No async runtime, no gRPC: threads, locks and files only.
 
 pub mod base;
+pub mod commit;
 pub mod disk;
+pub mod engine;
 pub mod format;
+pub mod log;
+pub mod recovery;
+pub mod store;
+
+pub use base::limits::Limits;
+pub use base::revision::{Gap, Revision};
+pub use commit::{
+    Action, AdmitFailure, Admitted, Condition, Error, ErrorKind, Mutation, Outcome, Prepared,
+};
+pub use disk::LogIo;
+pub use engine::options::{Durability, Options, ReadLevel};
+pub use engine::{
+    Closed, Engine, EngineState, Environment, LoadProgress, RecoverySummary, Revealed, Status,
+};
+pub use log::SyncPolicy;
+pub use recovery::verify::{CheckReport, Verdict, check};
+pub use recovery::{OpenError, OpenErrorKind};
+pub use store::Record;

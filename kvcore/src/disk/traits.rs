@@ -10,6 +10,9 @@
 //! | [`Disk::replace`] | a small file's bytes and its name |
 //! | [`Disk::create_segment`] | the zeroed file under its name |
 //!
+//! A file is always complete under its final name; what is being prepared is called
+//! `NAME.tmp`, and a crash can leave it behind.
+//!
 //! Failures are `io::Error`s with their kind kept: `StorageFull` / `QuotaExceeded`
 //! mean "no space", anything else is a fault of the device.
 
@@ -61,7 +64,8 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Creates `name`, `len` bytes of zeros that are allocated, written and synced,
     /// under a temporary name first; returns it open for appending.
-    /// The file never changes its size again.
+    /// The file never changes its size again. `AlreadyExists` if the name is taken;
+    /// a temporary left by a crash is replaced; a failure leaves no temporary.
     fn create_segment(&self, name: &str, len: u64, io: LogIo) -> io::Result<Box<dyn SegmentFile>>;
     /// Opens a segment that was created by an earlier run and never written to.
     fn open_segment(&self, name: &str, io: LogIo) -> io::Result<Box<dyn SegmentFile>>;
@@ -86,9 +90,11 @@ pub trait SegmentFile: Send + Debug {
     /// Panics if the range leaves the file: the caller has checked.
     fn write(&mut self, offset: u64, bytes: &[u8]);
     /// As `write`, ordered after everything written before: the end mark of a frame.
+    /// Panics also unless `offset` is a multiple of eight, so that it is one store.
     fn write_last(&mut self, offset: u64, bytes: [u8; 8]);
     /// Makes everything written so far durable, on the one descriptor open since creation.
-    /// After one failure it must never be called again.
+    /// After one failure it must never be called again. Success says nothing about a
+    /// store that missed: ask [`SegmentFile::faulted`] before and after.
     fn sync(&mut self) -> io::Result<()>;
     /// A store or a write did not reach the file: as bad as a failed sync.
     fn faulted(&self) -> bool;

@@ -1,0 +1,292 @@
+//! Permits: how much may be on its way to the log at once.
+//!
+//! A unit takes one permit (itself and its encoded bytes) and reserves its room in the
+//! ledger before it takes any lock. When there is no room it waits, first come first
+//! served, on a future that needs no runtime: a large unit is not starved by a stream
+//! of small ones.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use super::error::Error;
+use super::mutation::Prepared;
+use super::poison::WriteState;
+use super::sequencer::Sequencer;
+use crate::base::revision::Revision;
+use crate::format::frame::frame_bytes;
+use crate::log::ledger::NoRoom;
+use crate::log::segment::{COMMIT_ALIGN, MARK_ROOM};
+use crate::log::writer::LogState;
+
+/// Numbers that may be drawn beyond the durable revision before admission waits:
+/// the jump, less what may be in flight.
+const DISTANCE_MAX: u64 = Revision::JUMP - (1 << 20);
+
+/// What one unit costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Upper bound of its encoded bytes.
+    pub bytes: u64,
+    /// It may draw on the log space held back for deletes.
+    pub deletes_only: bool,
+}
+
+impl Cost {
+    /// What the ledger holds for it: a frame and a group of its own, and a MARK.
+    pub fn reserved(self) -> u64 {
+        let payload = usize::try_from(self.bytes).unwrap_or(usize::MAX / 2);
+        frame_bytes(payload) as u64 + COMMIT_ALIGN + MARK_ROOM
+    }
+}
+
+/// The door.
+#[derive(Debug)]
+pub struct Gate {
+    log: Arc<LogState>,
+    sequencer: Arc<Sequencer>,
+    state: Arc<WriteState>,
+    units_max: u64,
+    bytes_max: u64,
+    units: AtomicU64,
+    bytes: AtomicU64,
+    waiting: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    next_id: u64,
+    waiters: VecDeque<(u64, Waker)>,
+}
+
+/// Why a unit was not admitted at once.
+#[derive(Debug)]
+pub enum AdmitFailure {
+    /// It never will be.
+    Refused(Error),
+    /// It has to wait: see [`Gate::admit`].
+    Busy(Prepared),
+}
+
+/// A unit that may be committed. Dropping it gives everything back.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(crate) prepared: Prepared,
+    pub(crate) grant: Grant,
+}
+
+/// A permit and a reservation, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    gate: Option<Arc<Gate>>,
+    cost: Cost,
+}
+
+impl Grant {
+    /// The unit takes the permit with it; the log's writer gives it back.
+    pub(crate) fn travel(mut self) {
+        self.gate = None;
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.log.ledger.release(self.cost.reserved());
+            gate.give_back(1, self.cost.bytes);
+        }
+    }
+}
+
+impl Gate {
+    pub fn new(
+        log: Arc<LogState>,
+        sequencer: Arc<Sequencer>,
+        state: Arc<WriteState>,
+        units_max: usize,
+        bytes_max: usize,
+    ) -> Self {
+        Self {
+            log,
+            sequencer,
+            state,
+            units_max: units_max as u64,
+            bytes_max: bytes_max as u64,
+            units: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::default(),
+        }
+    }
+
+    /// Units and bytes in flight.
+    pub fn in_flight(&self) -> (u64, u64) {
+        (
+            self.units.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Admits at once or says why not.
+    pub fn try_admit(self: &Arc<Self>, prepared: Prepared) -> Result<Admitted, AdmitFailure> {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return Err(AdmitFailure::Busy(prepared));
+        }
+        match self.try_take(prepared.cost()) {
+            Ok(Some(grant)) => Ok(Admitted { prepared, grant }),
+            Ok(None) => Err(AdmitFailure::Busy(prepared)),
+            Err(error) => Err(AdmitFailure::Refused(error)),
+        }
+    }
+
+    /// Admits, waiting for room. Dropping the future gives up the place in the queue.
+    pub fn admit(self: &Arc<Self>, prepared: Prepared) -> Admission {
+        Admission {
+            gate: self.clone(),
+            prepared: Some(prepared),
+            place: None,
+        }
+    }
+
+    /// All permits, so that nothing is in flight and nothing can be: for close.
+    /// Only after the state says that no write is accepted.
+    pub fn is_idle(&self) -> bool {
+        self.units.load(Ordering::Acquire) == 0
+    }
+
+    fn try_take(self: &Arc<Self>, cost: Cost) -> Result<Option<Grant>, Error> {
+        self.state.check(&self.log.watermark)?;
+        let durable = self.log.watermark.durable();
+        if self.sequencer.next().0 - durable.0 >= DISTANCE_MAX {
+            self.log.watermark.want_sync(self.sequencer.newest());
+            return Ok(None);
+        }
+        if !self.take_permit(cost.bytes) {
+            return Ok(None);
+        }
+        match self.log.ledger.reserve(cost.reserved(), cost.deletes_only) {
+            Ok(()) => Ok(Some(Grant {
+                gate: Some(self.clone()),
+                cost,
+            })),
+            Err(reason) => {
+                self.return_permit(1, cost.bytes);
+                match reason {
+                    NoRoom::Late => Ok(None),
+                    NoRoom::NoSpace => Err(Error::NoLogSpace),
+                }
+            }
+        }
+    }
+
+    fn take_permit(&self, bytes: u64) -> bool {
+        let units = self.units.fetch_add(1, Ordering::AcqRel) + 1;
+        let total = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if units <= self.units_max && total <= self.bytes_max {
+            return true;
+        }
+        self.return_permit(1, bytes);
+        false
+    }
+
+    fn return_permit(&self, units: u64, bytes: u64) {
+        self.units.fetch_sub(units, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Permits come back; whoever waits longest may try.
+    pub(crate) fn give_back(&self, units: u64, bytes: u64) {
+        self.return_permit(units, bytes);
+        self.wake();
+    }
+
+    /// Something changed that a waiter may have waited for.
+    pub(crate) fn wake(&self) {
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0
+            && let Some((_, waker)) = self.queue.lock().waiters.front()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Waits for room, first come first served.
+#[derive(Debug)]
+pub struct Admission {
+    gate: Arc<Gate>,
+    prepared: Option<Prepared>,
+    place: Option<u64>,
+}
+
+impl Admission {
+    /// Queues up (again), and says whether it is at the head.
+    fn queue_up(&mut self, waker: &Waker) -> bool {
+        let mut queue = self.gate.queue.lock();
+        if let Some(id) = self.place {
+            if let Some(mine) = queue.waiters.iter_mut().find(|(other, _)| *other == id) {
+                mine.1.clone_from(waker);
+            }
+            return queue.waiters.front().is_some_and(|(first, _)| *first == id);
+        }
+        let id = queue.next_id;
+        queue.next_id += 1;
+        self.place = Some(id);
+        queue.waiters.push_back((id, waker.clone()));
+        self.gate
+            .waiting
+            .store(queue.waiters.len(), Ordering::SeqCst);
+        queue.waiters.len() == 1
+    }
+
+    fn leave(&mut self) {
+        let Some(id) = self.place.take() else { return };
+        let mut queue = self.gate.queue.lock();
+        queue.waiters.retain(|(other, _)| *other != id);
+        self.gate
+            .waiting
+            .store(queue.waiters.len(), Ordering::SeqCst);
+        if let Some((_, next)) = queue.waiters.front() {
+            next.wake_by_ref();
+        }
+    }
+}
+
+impl Future for Admission {
+    type Output = Result<Admitted, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.queue_up(context.waker()) {
+            return Poll::Pending;
+        }
+        // Queued first, tried after: a permit given back in between finds the waiter.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let cost = self
+            .prepared
+            .as_ref()
+            .expect("polled after it was ready")
+            .cost();
+        let result = match self.gate.try_take(cost) {
+            Ok(None) => return Poll::Pending,
+            Ok(Some(grant)) => {
+                let prepared = self.prepared.take().expect("polled after it was ready");
+                Ok(Admitted { prepared, grant })
+            }
+            Err(error) => Err(error),
+        };
+        self.leave();
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,40 @@
+//! What the log's writer tells commit: permits come back here.
+
+use std::sync::Arc;
+
+use super::admission::Gate;
+use super::unit::Unit;
+use crate::log::GroupSink;
+
+/// Gives back the permits of units that are in the file, or never will be.
+#[derive(Debug)]
+pub struct PermitSink {
+    gate: Arc<Gate>,
+}
+
+#[expect(
+    clippy::vec_box,
+    reason = "units stay where they were made: they are large"
+)]
+impl PermitSink {
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+
+    fn give_back(&self, units: &mut Vec<Box<Unit>>) {
+        let bytes = units.iter().map(|unit| unit.cost.bytes).sum();
+        let count = units.len() as u64;
+        units.clear();
+        self.gate.give_back(count, bytes);
+    }
+}
+
+impl GroupSink<Unit> for PermitSink {
+    fn logged(&mut self, units: &mut Vec<Box<Unit>>) {
+        self.give_back(units);
+    }
+
+    fn failed(&mut self, units: &mut Vec<Box<Unit>>) {
+        self.give_back(units);
+    }
+}

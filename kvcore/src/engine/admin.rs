@@ -1,0 +1,169 @@
+//! What operators ask.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use super::Engine;
+use super::options::Options;
+use crate::base::revision::{Gap, Revision};
+use crate::commit::Error;
+use crate::log::SyncPolicy;
+
+/// Whether the store takes writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineState {
+    Writable,
+    /// The disk is full: only deletes are taken. Ends by itself.
+    NoSpace {
+        reason: String,
+    },
+    Draining,
+    /// The log failed: no writes until a restart.
+    Failed {
+        reason: String,
+    },
+}
+
+/// What the last start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoverySummary {
+    pub took_ms: u64,
+    pub units: u64,
+    pub segments: u64,
+    pub log_bytes: u64,
+    /// Bytes of a torn tail that were cut off, and the file that keeps a copy.
+    pub torn_bytes: u64,
+    pub quarantined: Option<String>,
+    /// The previous run was closed in order.
+    pub clean_start: bool,
+}
+
+/// The store at a glance.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub state: EngineState,
+    pub keys: u64,
+    /// Accounted bytes of all records.
+    pub memory_bytes: u64,
+    pub memory_max_bytes: Option<u64>,
+    pub store_revision: Revision,
+    pub logged: Revision,
+    pub durable: Revision,
+    pub policy: SyncPolicy,
+    pub segments: u64,
+    /// Segments times their size.
+    pub log_bytes: u64,
+    /// Segments ready to rotate into.
+    pub spares: u64,
+    pub in_flight_units: u64,
+    pub in_flight_bytes: u64,
+    pub store_id: String,
+    pub dir: PathBuf,
+    pub gaps: Vec<Gap>,
+    pub recovery: RecoverySummary,
+    pub counters: CounterValues,
+}
+
+/// The log's counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CounterValues {
+    pub groups: u64,
+    pub units: u64,
+    pub syncs: u64,
+    pub sync_nanos: u64,
+    pub bytes: u64,
+    pub rotations: u64,
+}
+
+impl Engine {
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let core = &inner.core;
+        let manifest = core.log.manifest.get();
+        let segments = manifest.newest_segment - manifest.first_segment + 1;
+        let (in_flight_units, in_flight_bytes) = core.gate.in_flight();
+        let store_revision = core.sequencer.newest();
+        let Options {
+            policy,
+            segment_bytes,
+            ref dir,
+            ..
+        } = inner.options;
+        Status {
+            state: self.state(),
+            keys: core.shards.keys(),
+            memory_bytes: core.memory.used(),
+            memory_max_bytes: core.memory.max(),
+            store_revision,
+            logged: core.log.watermark.logged().min(store_revision),
+            durable: core.log.watermark.durable().min(store_revision),
+            policy,
+            segments,
+            log_bytes: segments * segment_bytes,
+            spares: core.log.spares.ready() as u64,
+            in_flight_units,
+            in_flight_bytes,
+            store_id: inner.store_id.to_string(),
+            dir: dir.clone(),
+            gaps: manifest.gaps,
+            recovery: inner.recovery.clone(),
+            counters: self.counters(),
+        }
+    }
+
+    /// Whether writes are taken, and why not.
+    pub fn state(&self) -> EngineState {
+        let core = &self.inner.core;
+        if let Some(reason) = core.log.watermark.failure() {
+            return EngineState::Failed {
+                reason: reason.to_string(),
+            };
+        }
+        if core.state.draining() {
+            return EngineState::Draining;
+        }
+        if core.log.ledger.no_space() {
+            let reason = core
+                .log
+                .spares
+                .last_error()
+                .unwrap_or_else(|| "disk full".into());
+            return EngineState::NoSpace { reason };
+        }
+        EngineState::Writable
+    }
+
+    /// Does `revision` name something, or may it yet?
+    pub fn check_revision(&self, revision: Revision) -> Result<(), Error> {
+        let core = &self.inner.core;
+        if core.log.manifest.is_gap(revision) {
+            return Err(Error::RevisionLost { asked: revision });
+        }
+        let newest = core.sequencer.newest();
+        if revision > newest {
+            return Err(Error::FutureRevision {
+                asked: revision,
+                newest,
+            });
+        }
+        Ok(())
+    }
+
+    /// The newest revision that names a unit.
+    pub fn store_revision(&self) -> Revision {
+        self.inner.core.sequencer.newest()
+    }
+
+    fn counters(&self) -> CounterValues {
+        let counters = &self.inner.core.log.counters;
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        CounterValues {
+            groups: get(&counters.groups),
+            units: get(&counters.units),
+            syncs: get(&counters.syncs),
+            sync_nanos: get(&counters.sync_nanos),
+            bytes: get(&counters.bytes),
+            rotations: get(&counters.rotations),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The one copy of the MANIFEST in memory, and the only way to publish it.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::revision::{Gap, Revision};
+use crate::disk::Disk;
+use crate::format::manifest::Manifest;
+use crate::format::names;
+
+/// Names what belongs to the store. Every publication is a new generation, durable
+/// when [`ManifestFile::publish`] returns.
+#[derive(Debug)]
+pub struct ManifestFile {
+    disk: Arc<dyn Disk>,
+    current: Mutex<Manifest>,
+}
+
+impl ManifestFile {
+    pub fn new(disk: Arc<dyn Disk>, current: Manifest) -> Self {
+        Self {
+            disk,
+            current: Mutex::new(current),
+        }
+    }
+
+    /// Changes the manifest and makes the change durable.
+    pub fn publish(&self, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
+        let mut current = self.current.lock();
+        let mut next = current.clone();
+        change(&mut next);
+        next.generation += 1;
+        self.disk.replace(names::MANIFEST, &next.encode())?;
+        *current = next;
+        Ok(())
+    }
+
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.current.lock().gaps.clone()
+    }
+
+    pub fn is_gap(&self, revision: Revision) -> bool {
+        self.current
+            .lock()
+            .gaps
+            .iter()
+            .any(|gap| gap.contains(revision))
+    }
+
+    pub fn get(&self) -> Manifest {
+        self.current.lock().clone()
+    }
+}

@@ -1,0 +1,47 @@
+//! The log: append, sync, rotate, and read from a revision.
+//!
+//! One thread writes ([`writer`]); everybody else sees positions ([`watermark`]),
+//! room ([`ledger`]) and, after a restart, frames ([`reader`]). The log knows
+//! nothing of the store: it carries any [`LogUnit`] and reports to a [`GroupSink`].
+
+pub mod ledger;
+pub mod manifest_file;
+pub mod parker;
+pub mod reader;
+pub mod ring;
+pub mod segment;
+pub mod spares;
+pub mod watermark;
+pub mod writer;
+
+use crate::base::revision::Revision;
+
+/// What travels to the log: all-or-nothing, with one revision.
+pub trait LogUnit: Send + 'static {
+    fn revision(&self) -> Revision;
+    /// Appends the encoded unit.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// An upper bound of what `encode` appends, in bytes.
+    fn encoded_max(&self) -> usize;
+    /// Bytes that the unit holds in the ledger until it is written.
+    fn reserved(&self) -> u64;
+}
+
+/// Who is told what became of the units.
+pub trait GroupSink<U>: Send + 'static {
+    /// These are in the file, in revision order. What they hold may be given back.
+    fn logged(&mut self, units: &mut Vec<Box<U>>);
+    /// The log has failed: these will never be written.
+    fn failed(&mut self, units: &mut Vec<Box<U>>);
+}
+
+/// When the log calls sync without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// After every group.
+    Always,
+    /// At most this long after a write.
+    Interval(std::time::Duration),
+    /// Only at rotation, at close, and when somebody waits for it.
+    Never,
+}

@@ -1,0 +1,159 @@
+//! Segments prepared ahead of need.
+//!
+//! Preparing one means writing every page of it, which takes far longer than a
+//! commit; so a low-priority thread keeps [`TARGET`] ready and the writer only
+//! renames. Running out of disk space can happen here and nowhere else in the log.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::ledger::Ledger;
+use crate::disk::{Disk, LogIo, SegmentFile};
+use crate::format::names::{FileName, spare_name};
+
+/// Spares kept ready: one to rotate into, one that only deletes may draw on.
+pub const TARGET: usize = 2;
+/// How long to wait before asking a full file system again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A segment file that holds no frame yet.
+#[derive(Debug)]
+pub struct Spare {
+    pub name: String,
+    pub file: Box<dyn SegmentFile>,
+}
+
+/// The spares and what keeps them coming.
+#[derive(Debug)]
+pub struct Spares {
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+    io: LogIo,
+    ledger: Arc<Ledger>,
+    next_number: AtomicU64,
+    ready: Mutex<VecDeque<Spare>>,
+    taken: Condvar,
+    stop: AtomicBool,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Spares {
+    /// Adopts the spares of an earlier run that have the right size, removes the others.
+    ///
+    /// A spare never holds a frame: it is renamed before the first one is written. It
+    /// may hold a header from a rotation that was cut short, which the next header replaces.
+    pub fn adopt(
+        disk: Arc<dyn Disk>,
+        segment_bytes: u64,
+        io: LogIo,
+        ledger: Arc<Ledger>,
+    ) -> io::Result<Self> {
+        let mut ready = VecDeque::new();
+        let mut next_number = 1;
+        for entry in disk.list()? {
+            let FileName::Spare(number) = FileName::parse(&entry.name) else {
+                continue;
+            };
+            next_number = next_number.max(number + 1);
+            if entry.len == segment_bytes && ready.len() < TARGET {
+                let file = disk.open_segment(&entry.name, io)?;
+                ready.push_back(Spare {
+                    name: entry.name,
+                    file,
+                });
+                ledger.segment_added();
+            } else {
+                disk.remove(&entry.name)?;
+            }
+        }
+        Ok(Self {
+            disk,
+            segment_bytes,
+            io,
+            ledger,
+            next_number: AtomicU64::new(next_number),
+            ready: Mutex::new(ready),
+            taken: Condvar::new(),
+            stop: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+        })
+    }
+
+    pub fn ready(&self) -> usize {
+        self.ready.lock().len()
+    }
+
+    /// Why the last attempt to prepare a spare failed, if it did.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    /// Prepares one spare if one is missing; says whether another is still missing.
+    pub fn fill_one(&self) -> io::Result<bool> {
+        if self.ready() >= TARGET {
+            return Ok(false);
+        }
+        let name = spare_name(self.next_number.fetch_add(1, Ordering::Relaxed));
+        match self.disk.create_segment(&name, self.segment_bytes, self.io) {
+            Ok(file) => {
+                let mut ready = self.ready.lock();
+                ready.push_back(Spare { name, file });
+                self.ledger.segment_added();
+                self.ledger.set_no_space(false);
+                *self.last_error.lock() = None;
+                Ok(ready.len() < TARGET)
+            }
+            Err(error) => {
+                self.ledger.set_no_space(true);
+                *self.last_error.lock() = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// The next segment. The ledger promises that there is one whenever a unit that
+    /// was admitted needs it.
+    pub(crate) fn take(&self) -> Option<Spare> {
+        let spare = self.ready.lock().pop_front();
+        self.taken.notify_all();
+        spare
+    }
+
+    /// Keeps spares coming until [`Spares::stop`]. `added` is called after each.
+    pub(crate) fn run(&self, added: &dyn Fn()) {
+        while !self.stop.load(Ordering::Acquire) {
+            let wait = match self.fill_one() {
+                Ok(more) => {
+                    added();
+                    if more {
+                        None
+                    } else {
+                        Some(Duration::from_secs(60))
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no room for another log segment; writes are refused until there is");
+                    Some(RETRY)
+                }
+            };
+            if let Some(wait) = wait {
+                let mut ready = self.ready.lock();
+                let satisfied = ready.len() >= TARGET || self.last_error.lock().is_some();
+                if satisfied && !self.stop.load(Ordering::Acquire) {
+                    self.taken.wait_for(&mut ready, wait);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        let _ready = self.ready.lock();
+        self.stop.store(true, Ordering::Release);
+        self.taken.notify_all();
+    }
+}

@@ -1,0 +1,494 @@
+//! The one thread that writes the log.
+//!
+//! A turn takes what has been sent, puts it in revision order, encodes one group,
+//! copies it into the segment, and then says so: first `logged`, then (after a sync,
+//! if the policy or a waiter wants one) `durable`. While it syncs, the next group
+//! gathers by itself; there is no timer.
+//!
+//! Invariants:
+//! - a group is announced as durable only after its sync has returned and no store
+//!   has faulted;
+//! - after the first failure nothing is written or synced any more: the writer only
+//!   gives back permits and lets waiters know (poison);
+//! - a new segment is durably named and in the MANIFEST before anything in it is
+//!   acknowledged.
+//!
+//! [`Writer::turn`] never blocks for work, so that a simulator can run it step by
+//! step; [`run`] is the thread around it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::ledger::Ledger;
+use super::manifest_file::ManifestFile;
+use super::ring::Ring;
+use super::segment::{ActiveSegment, Encoded, GroupFields, MARK_ROOM};
+use super::spares::Spares;
+use super::watermark::Watermark;
+use super::{GroupSink, LogUnit, SyncPolicy};
+use crate::base::broken;
+use crate::base::clock::Clock;
+use crate::base::entropy::Entropy;
+use crate::base::limits::{FRAME_BYTES, GROUP_BYTES, GROUP_UNITS, SYNC_DISTANCE};
+use crate::base::revision::Revision;
+use crate::disk::Disk;
+use crate::format::StoreId;
+use crate::format::frame::FrameKind;
+use crate::format::segment_header::SegmentHeader;
+
+/// How long the log must be quiet before a MARK certifies its last group.
+const MARK_AFTER: Duration = Duration::from_millis(5);
+/// A revision that was drawn and does not arrive within this is lost: its thread is
+/// gone between ticket and send, and memory holds what the log never will.
+const HOLE_LIMIT: Duration = Duration::from_secs(10);
+/// How often an idle writer looks around although nobody woke it.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// What the rest of the engine shares with the log.
+#[derive(Debug)]
+pub struct LogState {
+    pub watermark: Watermark,
+    pub ledger: Arc<Ledger>,
+    pub spares: Spares,
+    pub manifest: ManifestFile,
+    pub counters: Counters,
+    closing: AtomicBool,
+    abandoned: AtomicBool,
+}
+
+impl LogState {
+    pub fn new(
+        watermark: Watermark,
+        ledger: Arc<Ledger>,
+        spares: Spares,
+        manifest: ManifestFile,
+    ) -> Self {
+        Self {
+            watermark,
+            ledger,
+            spares,
+            manifest,
+            counters: Counters::default(),
+            closing: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells the writer to seal the log and end. All permits must have come back.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.watermark.parker().wake();
+    }
+
+    /// Tells the writer to end where it is: nobody holds the store any more.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.watermark.parker().wake();
+    }
+}
+
+/// What the log has done since it was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub groups: AtomicU64,
+    pub units: AtomicU64,
+    pub syncs: AtomicU64,
+    pub sync_nanos: AtomicU64,
+    pub bytes: AtomicU64,
+    pub rotations: AtomicU64,
+}
+
+/// What a turn has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Worked,
+    /// Nothing to do for this long, unless woken.
+    Idle(Duration),
+    /// The log is closed or has failed and is drained.
+    Closed,
+}
+
+/// Everything that the writer alone owns.
+#[derive(Debug)]
+pub struct Writer<U, S> {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    state: Arc<LogState>,
+    policy: SyncPolicy,
+    store_id: StoreId,
+    receiver: Receiver<Box<U>>,
+    ring: Ring<U>,
+    active: ActiveSegment,
+    sink: S,
+    engine_clock_offset: u64,
+    buffer: Vec<u8>,
+    group: Vec<Box<U>>,
+    unsynced_since: Option<Duration>,
+    quiet_since: Duration,
+    certified: Revision,
+    hole_since: Option<Duration>,
+    failed: bool,
+}
+
+/// What a writer starts from.
+#[derive(Debug)]
+pub struct Start<U> {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub state: Arc<LogState>,
+    pub policy: SyncPolicy,
+    pub store_id: StoreId,
+    pub receiver: Receiver<Box<U>>,
+    pub in_flight_units: usize,
+    pub active: ActiveSegment,
+    /// The first revision that will be drawn.
+    pub next: Revision,
+    /// Engine clock minus boot clock, ms.
+    pub engine_clock_offset: u64,
+}
+
+impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
+    pub fn new(start: Start<U>, sink: S) -> Self {
+        let now = start.clock.instant();
+        Self {
+            ring: Ring::new(start.next, start.in_flight_units),
+            disk: start.disk,
+            clock: start.clock,
+            entropy: start.entropy,
+            state: start.state,
+            policy: start.policy,
+            store_id: start.store_id,
+            receiver: start.receiver,
+            active: start.active,
+            sink,
+            engine_clock_offset: start.engine_clock_offset,
+            buffer: Vec::new(),
+            group: Vec::new(),
+            unsynced_since: None,
+            quiet_since: now,
+            certified: Revision(start.next.0 - 1),
+            hole_since: None,
+            failed: false,
+        }
+    }
+
+    /// Does one piece of work, without waiting for more.
+    pub fn turn(&mut self) -> Turn {
+        if self.state.abandoned.load(Ordering::Acquire) {
+            return Turn::Closed;
+        }
+        if self.failed {
+            return self.drain();
+        }
+        while self.ring.len() < GROUP_UNITS
+            && let Ok(unit) = self.receiver.try_recv()
+        {
+            self.ring.insert(unit);
+        }
+        match self.work() {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.poison(&error);
+                Turn::Worked
+            }
+        }
+    }
+
+    /// Is there anything that [`Writer::turn`] would do at once?
+    fn has_work(&self) -> bool {
+        !self.receiver.is_empty()
+            || self.ring.ready().is_some()
+            || (!self.failed && self.state.watermark.wanted() > self.durable())
+            || self.state.closing.load(Ordering::Acquire)
+            || self.state.abandoned.load(Ordering::Acquire)
+    }
+
+    fn work(&mut self) -> io::Result<Turn> {
+        let worked = self.write_group()?;
+        if self.sync_is_due() {
+            self.sync()?;
+            return Ok(Turn::Worked);
+        }
+        if worked {
+            return Ok(Turn::Worked);
+        }
+        if self.ring.has_hole() {
+            return Ok(self.wait_for_hole());
+        }
+        self.hole_since = None;
+        if self.state.closing.load(Ordering::Acquire) && self.receiver.is_empty() {
+            self.finish()?;
+            return Ok(Turn::Closed);
+        }
+        self.idle()
+    }
+
+    /// Encodes, stores and announces as logged one group of units. False if there is none.
+    fn write_group(&mut self) -> io::Result<bool> {
+        let Some(first) = self.ring.ready() else {
+            return Ok(false);
+        };
+        if !self.active.fits(0, first.encoded_max()) {
+            self.rotate()?;
+        }
+        let plan = self.gather();
+        let fields = self.fields();
+        let mut encoder = self.active.encoder(&mut self.buffer, fields);
+        let mut at = 0;
+        for (i, &count) in plan.iter().enumerate() {
+            let units = &self.group[at..at + count];
+            let last = i + 1 == plan.len();
+            let count = u32::try_from(count).expect("a group has at most 4,096 units");
+            encoder.data(units[0].revision(), count, last, |out| {
+                for unit in units {
+                    unit.encode(out);
+                }
+            });
+            at += units.len();
+        }
+        let encoded = encoder.finish();
+        self.store(&encoded)?;
+        self.certified = fields.durable;
+        Ok(true)
+    }
+
+    /// Copies an encoded group of units into the file and announces it.
+    fn store(&mut self, encoded: &Encoded) -> io::Result<()> {
+        let before = self.active.used();
+        self.active.append(encoded, &self.buffer);
+        self.active.check()?;
+        let written = self.active.used() - before;
+        let reserved = self.group.iter().map(|unit| unit.reserved()).sum();
+        self.state.ledger.settle(reserved, written);
+        self.unsynced_since.get_or_insert(self.clock.instant());
+        self.quiet_since = self.clock.instant();
+
+        let last = self.group.last().expect("a group has units").revision();
+        let counters = &self.state.counters;
+        counters.groups.fetch_add(1, Ordering::Relaxed);
+        counters
+            .units
+            .fetch_add(self.group.len() as u64, Ordering::Relaxed);
+        counters.bytes.fetch_add(written, Ordering::Relaxed);
+        self.state.watermark.advance_logged(last);
+        if broken::is(broken::Build::AcknowledgeBeforeSync) && self.policy == SyncPolicy::Always {
+            self.state.watermark.advance_durable(last);
+        }
+        self.sink.logged(&mut self.group);
+        self.group.clear();
+        Ok(())
+    }
+
+    /// Takes the units of one group out of the ring: as many as are there, up to the
+    /// limits and the segment's end. Returns how many units each frame gets.
+    fn gather(&mut self) -> Vec<usize> {
+        let mut frames = vec![];
+        let (mut bytes, mut payload, mut count) = (0, 0, 0);
+        while let Some(unit) = self.ring.ready() {
+            let size = unit.encoded_max();
+            if count > 0 && payload + size > FRAME_BYTES {
+                bytes += crate::format::frame::frame_bytes(payload);
+                frames.push(count);
+                (payload, count) = (0, 0);
+            }
+            let full = self.group.len() >= GROUP_UNITS || bytes + payload + size > GROUP_BYTES;
+            if !self.group.is_empty() && (full || !self.active.fits(bytes, payload + size)) {
+                break;
+            }
+            self.group.extend(self.ring.pop());
+            payload += size;
+            count += 1;
+        }
+        if count > 0 {
+            frames.push(count);
+        }
+        frames
+    }
+
+    fn sync_is_due(&self) -> bool {
+        let Some(since) = self.unsynced_since else {
+            return false;
+        };
+        let watermark = &self.state.watermark;
+        let wanted = watermark.wanted() > self.durable();
+        let distance = watermark.logged().0 - self.durable().0 >= SYNC_DISTANCE;
+        match self.policy {
+            SyncPolicy::Always => true,
+            SyncPolicy::Interval(every) => {
+                wanted || distance || self.clock.instant().saturating_sub(since) >= every
+            }
+            SyncPolicy::Never => wanted || distance,
+        }
+    }
+
+    /// Everything logged becomes durable.
+    fn sync(&mut self) -> io::Result<()> {
+        let started = self.clock.instant();
+        self.active.sync()?;
+        let counters = &self.state.counters;
+        counters.syncs.fetch_add(1, Ordering::Relaxed);
+        let took = self.clock.instant().saturating_sub(started).as_nanos();
+        counters
+            .sync_nanos
+            .fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.unsynced_since = None;
+        let logged = self.state.watermark.logged();
+        if logged > self.durable() {
+            self.state.watermark.advance_durable(logged);
+        }
+        Ok(())
+    }
+
+    /// Seals the active segment and goes on in a spare.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.active.append_seal(self.fields());
+        self.active.check()?;
+        self.sync()?;
+        let spare = self.state.spares.take().ok_or_else(|| {
+            io::Error::other("the ledger promised a segment and there is none: a bug in kvd")
+        })?;
+        let header = SegmentHeader {
+            store_id: self.store_id,
+            sequence: self.active.sequence + 1,
+            first_revision: self.ring.next(),
+            salt: self.entropy.u64()?,
+            previous: Some(self.active.end()),
+            recovered: false,
+            gap_before: false,
+            segment_bytes: spare.file.size(),
+            engine_ms: self.engine_ms(),
+            wall_ms: self.clock.wall_ms(),
+        };
+        self.state.ledger.segment_left(self.active.used());
+        self.active = ActiveSegment::create(&self.disk, spare, &header)?;
+        let durable = self.durable();
+        self.state.manifest.publish(|manifest| {
+            manifest.newest_segment = header.sequence;
+            manifest.durable = durable;
+            manifest.clock.engine_ms = header.engine_ms;
+            manifest.clock.wall_ms = header.wall_ms;
+        })?;
+        self.certified = durable;
+        self.state
+            .counters
+            .rotations
+            .fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nothing to write: certify the last group, or say how long to sleep.
+    fn idle(&mut self) -> io::Result<Turn> {
+        let now = self.clock.instant();
+        if let (SyncPolicy::Interval(every), Some(since)) = (self.policy, self.unsynced_since) {
+            return Ok(Turn::Idle(every.saturating_sub(now.saturating_sub(since))));
+        }
+        let uncertified = self.policy == SyncPolicy::Always && self.certified < self.durable();
+        if !uncertified {
+            return Ok(Turn::Idle(LOOK_AROUND));
+        }
+        let quiet = now.saturating_sub(self.quiet_since);
+        if quiet < MARK_AFTER {
+            return Ok(Turn::Idle(MARK_AFTER.saturating_sub(quiet)));
+        }
+        self.certified = self.durable();
+        if self.active.fits(0, 0) && self.state.ledger.take_if_plenty(MARK_ROOM) {
+            let fields = self.fields();
+            let mut encoder = self.active.encoder(&mut self.buffer, fields);
+            encoder.plain(FrameKind::Mark, &[]);
+            let encoded = encoder.finish();
+            self.active.append(&encoded, &self.buffer);
+            self.active.sync()?;
+        }
+        Ok(Turn::Worked)
+    }
+
+    fn wait_for_hole(&mut self) -> Turn {
+        let now = self.clock.instant();
+        let since = *self.hole_since.get_or_insert(now);
+        if now.saturating_sub(since) > HOLE_LIMIT {
+            tracing::error!(revision = %self.ring.next(), "a revision was drawn and never sent; ending the process so that memory and log agree again");
+            std::process::abort();
+        }
+        Turn::Idle(Duration::from_millis(1))
+    }
+
+    /// Orderly end: SEAL, sync, clean MANIFEST.
+    fn finish(&mut self) -> io::Result<()> {
+        self.active.append_seal(self.fields());
+        self.active.check()?;
+        self.sync()?;
+        let durable = self.durable();
+        let (engine_ms, wall_ms) = (self.engine_ms(), self.clock.wall_ms());
+        self.state.manifest.publish(|manifest| {
+            manifest.durable = durable;
+            manifest.clean = Some(durable);
+            manifest.clock.engine_ms = engine_ms;
+            manifest.clock.wall_ms = wall_ms;
+        })
+    }
+
+    /// The first failure: from here on nothing is written, and everybody is told.
+    fn poison(&mut self, error: &io::Error) {
+        self.failed = true;
+        let reason = format!("the log failed: {error}");
+        tracing::error!(%reason, "writes are refused until a restart; what is durable stays readable");
+        self.state.watermark.fail(&reason);
+    }
+
+    fn drain(&mut self) -> Turn {
+        self.ring.drain(&mut self.group);
+        self.group.extend(self.receiver.try_iter());
+        if self.group.is_empty() {
+            let closing = self.state.closing.load(Ordering::Acquire);
+            return if closing {
+                Turn::Closed
+            } else {
+                Turn::Idle(LOOK_AROUND)
+            };
+        }
+        let reserved = self.group.iter().map(|unit| unit.reserved()).sum();
+        self.state.ledger.release(reserved);
+        self.sink.failed(&mut self.group);
+        self.group.clear();
+        Turn::Worked
+    }
+
+    fn durable(&self) -> Revision {
+        self.state.watermark.durable()
+    }
+
+    fn engine_ms(&self) -> u64 {
+        self.clock.boot_ms() + self.engine_clock_offset
+    }
+
+    fn fields(&self) -> GroupFields {
+        GroupFields {
+            durable: self.durable(),
+            engine_ms: self.engine_ms(),
+        }
+    }
+}
+
+/// The writer's thread: turns until the log is closed.
+pub fn run<U: LogUnit, S: GroupSink<U>>(mut writer: Writer<U, S>) {
+    let state = writer.state.clone();
+    state.watermark.parker().adopt_current();
+    loop {
+        match writer.turn() {
+            Turn::Worked => {}
+            Turn::Idle(limit) => {
+                state
+                    .watermark
+                    .parker()
+                    .sleep(Some(limit), || writer.has_work());
+            }
+            Turn::Closed => return,
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The whole of recovery, in order: survey, read, judge, replay, and a fresh segment.
+
+use std::sync::Arc;
+
+use super::classify::{self, Tail};
+use super::error::OpenError;
+use super::fresh::{self, Numbering, Plan};
+use super::replay::{Segment, Target, replay};
+use super::survey::{SegmentFound, Survey, read_whole, survey};
+use crate::base::broken;
+use crate::base::revision::Revision;
+use crate::disk::LogIo;
+use crate::engine::admin::RecoverySummary;
+use crate::engine::open::{Environment, LoadProgress};
+use crate::engine::options::Options;
+use crate::format::StoreId;
+use crate::format::manifest::{ClockPair, Manifest};
+use crate::format::segment_header::{PreviousEnd, SEGMENT_HEADER_BYTES};
+use crate::log::reader::Walk;
+use crate::log::segment::ActiveSegment;
+use crate::log::spares::Spares;
+
+/// A recovered store, ready for its first write.
+#[derive(Debug)]
+pub struct Loaded {
+    pub manifest: Manifest,
+    pub active: ActiveSegment,
+    pub numbering: Numbering,
+    /// Engine clock minus boot clock, ms.
+    pub engine_clock_offset: u64,
+    pub summary: RecoverySummary,
+}
+
+/// What replay has learned of the log.
+#[derive(Debug)]
+struct End {
+    walk: Walk,
+    tail: Tail,
+    tail_bytes: Vec<u8>,
+}
+
+/// Recovers the directory into `target` and opens a new segment behind what it found.
+pub fn load(
+    environment: &Environment,
+    options: &Options,
+    spares: &Spares,
+    target: &Target,
+    progress: &(dyn Fn(LoadProgress) + Sync),
+) -> Result<Loaded, OpenError> {
+    let Environment { disk, clock, .. } = environment;
+    let found = survey(disk)?;
+    for name in &found.strangers {
+        tracing::warn!(
+            name,
+            "a file in the data directory is not the store's; it is left alone"
+        );
+    }
+    let Some(manifest) = &found.manifest else {
+        return create(environment, spares);
+    };
+    let (end, units) = read_log(&found, manifest, target, options.replay_threads, progress)?;
+    let newest = found
+        .segments
+        .last()
+        .expect("a MANIFEST names at least one segment");
+    refuse_if_suspect(newest, &end, options)?;
+    refuse_if_older_manifest(manifest, &end)?;
+
+    let mut summary = RecoverySummary {
+        units,
+        segments: found.segments.len() as u64,
+        log_bytes: found.segments.iter().map(|s| s.file.size()).sum(),
+        clean_start: manifest.clean.is_some(),
+        ..RecoverySummary::default()
+    };
+    for name in &found.temporaries {
+        disk.remove(name)
+            .map_err(OpenError::io(format!("cannot remove {name}")))?;
+    }
+    if let Tail::Torn { bytes, why } | Tail::Suspect { bytes, why } = &end.tail {
+        let name = fresh::quarantine(disk, newest.header.sequence, end.walk.end, &end.tail_bytes)?;
+        tracing::warn!(
+            segment = newest.name,
+            offset = end.walk.end,
+            bytes,
+            why,
+            kept = name,
+            "the log ends in a torn tail, which nobody was told is durable; it is cut off"
+        );
+        summary.torn_bytes = *bytes;
+        summary.quarantined = Some(name);
+    }
+    let engine_ms = end.walk.engine_ms.max(manifest.clock.engine_ms);
+    let away = clock.wall_ms().saturating_sub(manifest.clock.wall_ms);
+    let clock_pair = ClockPair {
+        engine_ms: engine_ms + away,
+        wall_ms: clock.wall_ms(),
+    };
+    let salt = environment
+        .entropy
+        .u64()
+        .map_err(OpenError::io("no random numbers"))?;
+    let plan = plan(newest, &end, manifest.clean, clock_pair, salt);
+    if broken::is(broken::Build::AppendToRecoveredTail) {
+        return resume(environment, newest, &end, manifest, &plan, summary);
+    }
+    let active = fresh::create(disk, spares, manifest, &plan)?;
+    let next = fresh::manifest_after(manifest, &plan);
+    publish(environment, next, &plan, newest, &end, active, summary)
+}
+
+fn publish(
+    environment: &Environment,
+    mut manifest: Manifest,
+    plan: &Plan,
+    newest: &SegmentFound,
+    end: &End,
+    active: ActiveSegment,
+    summary: RecoverySummary,
+) -> Result<Loaded, OpenError> {
+    let Environment { disk, clock, .. } = environment;
+    manifest.generation += 1;
+    disk.replace(crate::format::names::MANIFEST, &manifest.encode())
+        .map_err(OpenError::io("cannot publish MANIFEST"))?;
+    if plan.sequence != newest.header.sequence {
+        fresh::give_back(disk, &newest.name, end.walk.end, &end.tail);
+    }
+    Ok(Loaded {
+        engine_clock_offset: manifest.clock.engine_ms.saturating_sub(clock.boot_ms()),
+        manifest,
+        active,
+        numbering: plan.numbering,
+        summary,
+    })
+}
+
+/// The broken build of this name: goes on in the segment that was just read.
+fn resume(
+    environment: &Environment,
+    newest: &SegmentFound,
+    end: &End,
+    manifest: &Manifest,
+    plan: &Plan,
+    summary: RecoverySummary,
+) -> Result<Loaded, OpenError> {
+    let file = environment
+        .disk
+        .open_segment(&newest.name, LogIo::default())
+        .map_err(OpenError::io("cannot open the newest segment"))?;
+    let mut next = fresh::manifest_after(manifest, plan);
+    next.newest_segment = newest.header.sequence;
+    let active = ActiveSegment::resume(file, &newest.header, &end.walk);
+    let plan = Plan {
+        sequence: newest.header.sequence,
+        ..*plan
+    };
+    publish(environment, next, &plan, newest, end, active, summary)
+}
+
+/// A store that never was: its first segment, then the MANIFEST that makes it one.
+fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenError> {
+    let Environment {
+        disk,
+        clock,
+        entropy,
+    } = environment;
+    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&random()?.to_le_bytes());
+    id[8..].copy_from_slice(&random()?.to_le_bytes());
+    let pair = ClockPair {
+        engine_ms: clock.wall_ms(),
+        wall_ms: clock.wall_ms(),
+    };
+    let manifest = Manifest {
+        store_id: StoreId(id),
+        generation: 1,
+        first_segment: 1,
+        newest_segment: 1,
+        durable: Revision::START,
+        gaps: Vec::new(),
+        clock: pair,
+        clean: None,
+        snapshots: Vec::new(),
+    };
+    let plan = Plan {
+        sequence: 1,
+        previous: None,
+        numbering: Numbering::after(Revision::START, Revision::START, true),
+        torn: false,
+        clock: pair,
+        salt: random()?,
+    };
+    let active = fresh::create(disk, spares, &manifest, &plan)?;
+    disk.replace(crate::format::names::MANIFEST, &manifest.encode())
+        .map_err(OpenError::io("cannot publish MANIFEST"))?;
+    let summary = RecoverySummary {
+        clean_start: true,
+        ..RecoverySummary::default()
+    };
+    Ok(Loaded {
+        engine_clock_offset: manifest.clock.engine_ms.saturating_sub(clock.boot_ms()),
+        manifest,
+        active,
+        numbering: plan.numbering,
+        summary,
+    })
+}
+
+/// Reads, checks and applies every segment.
+fn read_log(
+    found: &Survey,
+    manifest: &Manifest,
+    target: &Target,
+    workers: usize,
+    progress: &(dyn Fn(LoadProgress) + Sync),
+) -> Result<(End, u64), OpenError> {
+    let bytes_total = found.segments.iter().map(|s| s.file.size()).sum();
+    let mut known = manifest.durable.max(manifest.clean.unwrap_or_default());
+    let mut bytes_done = 0;
+    let mut segments = found.segments.iter().enumerate();
+    let mut end = None;
+    let units = replay(target, workers, || {
+        let Some((index, segment)) = segments.next() else {
+            return Ok(None);
+        };
+        let bytes = read_whole(segment.file.as_ref(), &segment.name)?;
+        let following = found
+            .segments
+            .get(index + 1)
+            .and_then(|s| s.header.previous.as_ref());
+        let frames = if let Some(following) = following {
+            let walk = classify::sealed(segment, &bytes, following)?;
+            known = known.max(walk.durable);
+            walk.frames
+        } else {
+            let mut newest = classify::newest(segment, &bytes, known)?;
+            let from = usize::try_from(newest.walk.end)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let tail_bytes = match newest.tail {
+                Tail::Clean => Vec::new(),
+                Tail::Torn { bytes: n, .. } | Tail::Suspect { bytes: n, .. } => {
+                    bytes[from..from + usize::try_from(n).unwrap_or(0)].to_vec()
+                }
+            };
+            let frames = std::mem::take(&mut newest.walk.frames);
+            end = Some(End {
+                walk: newest.walk,
+                tail: newest.tail,
+                tail_bytes,
+            });
+            frames
+        };
+        bytes_done += segment.file.size();
+        progress(LoadProgress {
+            bytes_done,
+            bytes_total,
+        });
+        Ok(Some(Arc::new(Segment {
+            name: segment.name.clone(),
+            bytes,
+            frames,
+        })))
+    })?;
+    let end = end.ok_or_else(|| {
+        OpenError::damaged(crate::format::names::MANIFEST, 0, "it names no segment")
+    })?;
+    Ok((end, units))
+}
+
+fn refuse_if_suspect(newest: &SegmentFound, end: &End, options: &Options) -> Result<(), OpenError> {
+    match &end.tail {
+        Tail::Suspect { why, .. } if options.refuses_suspect() => {
+            let what = format!(
+                "{why}; the last frame is there from head to trailer and its bytes are wrong, which \
+                 is not how a torn write looks; set log.on_suspect_tail=truncate to cut it off"
+            );
+            Err(OpenError::damaged(&newest.name, end.walk.end, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// After an orderly end nothing more was written, so MANIFEST and log end together.
+fn refuse_if_older_manifest(manifest: &Manifest, end: &End) -> Result<(), OpenError> {
+    match manifest.clean {
+        Some(clean) if clean != end.walk.last_revision => {
+            let what = format!(
+                "it says that the store was closed at revision {clean}, the log ends at {}: they \
+                 are not from the same moment",
+                end.walk.last_revision
+            );
+            Err(OpenError::damaged(crate::format::names::MANIFEST, 0, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the log goes on. A newest segment without units is replaced by the new one,
+/// so that restarts do not pile up empty segments and the log's last revision always
+/// names a unit.
+fn plan(
+    newest: &SegmentFound,
+    end: &End,
+    clean: Option<Revision>,
+    clock: ClockPair,
+    salt: u64,
+) -> Plan {
+    let header = &newest.header;
+    let numbered = Revision(header.first_revision.0 - 1);
+    let empty = end.walk.units == 0;
+    let (sequence, previous, last) = if empty {
+        let last = header
+            .previous
+            .as_ref()
+            .map_or(Revision::START, |p| p.last_revision);
+        (header.sequence, header.previous, last)
+    } else {
+        let previous = PreviousEnd {
+            sequence: header.sequence,
+            end: end.walk.end,
+            last_revision: end.walk.last_revision,
+            link: end.walk.link,
+        };
+        (header.sequence + 1, Some(previous), end.walk.last_revision)
+    };
+    debug_assert!(end.walk.end >= SEGMENT_HEADER_BYTES as u64);
+    Plan {
+        sequence,
+        previous,
+        numbering: Numbering::after(last, numbered, clean.is_some()),
+        torn: end.tail != Tail::Clean,
+        clock,
+        salt,
+    }
+}

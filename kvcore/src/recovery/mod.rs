@@ -1,0 +1,24 @@
+//! From files to a store.
+//!
+//! ```text
+//!  survey    which files belong to the store, do their headers form one chain   (reads only)
+//!  classify  how does the newest segment end: clean, torn, suspect, corrupt     (reads only)
+//!  replay    every unit, in order, into the shards, on all cores
+//!  fresh     a new segment whose header fixes where the old one ends
+//! ```
+//! Invariants:
+//! - only the MANIFEST names files: nothing is chosen because it looks newest;
+//! - damage at or below any known durable watermark is corruption: refuse to start;
+//! - a segment that has been read is never appended to;
+//! - what was recovered is durable before anything is served;
+//! - a revision never names two units: after an unclean start numbering jumps.
+
+pub mod classify;
+pub mod error;
+pub mod fresh;
+pub mod load;
+pub mod replay;
+pub mod survey;
+pub mod verify;
+
+pub use error::{OpenError, OpenErrorKind};

@@ -1,0 +1,160 @@
+//! Replays a segment into the store, on all cores.
+//!
+//! Records are absolute state, so nothing is evaluated. Every worker walks all units
+//! and applies those of its own shards: changes of one key stay in order and no two
+//! workers meet at a lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::error::OpenError;
+use crate::base::op::{OpCode, OpView};
+use crate::base::revision::Revision;
+use crate::format::unit::units;
+use crate::log::reader::DataFrame;
+use crate::store::{Change, Memory, Record, Shards, apply};
+
+/// Segments that wait for the slowest worker, so that memory stays bounded.
+const AHEAD: usize = 2;
+
+/// A segment in memory, its frames checked.
+#[derive(Debug)]
+pub struct Segment {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub frames: Vec<DataFrame>,
+}
+
+/// What replay fills.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub shards: Arc<Shards>,
+    pub memory: Arc<Memory>,
+}
+
+/// Reads segments one after the other with `next` and applies them with `workers` threads.
+/// Returns how many units there were.
+pub fn replay(
+    target: &Target,
+    workers: usize,
+    mut next: impl FnMut() -> Result<Option<Arc<Segment>>, OpenError>,
+) -> Result<u64, OpenError> {
+    let workers = workers.clamp(1, 64);
+    let units = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let mut lanes: Vec<Sender<Arc<Segment>>> = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..workers {
+            let (sender, receiver) = bounded(AHEAD);
+            lanes.push(sender);
+            let units = &units;
+            let worker = move || run(target, index, workers, &receiver, units);
+            let thread = std::thread::Builder::new()
+                .name(format!("kv-replay-{index}"))
+                .spawn_scoped(scope, worker)
+                .map_err(OpenError::io("cannot start a replay thread"))?;
+            threads.push(thread);
+        }
+        let mut read = Ok(());
+        loop {
+            match next() {
+                Ok(Some(segment)) => {
+                    // A worker that stopped has an error to tell; it is collected below.
+                    if lanes.iter().any(|lane| lane.send(segment.clone()).is_err()) {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    read = Err(error);
+                    break;
+                }
+            }
+        }
+        drop(lanes);
+        for thread in threads {
+            thread.join().expect("replay does not panic")?;
+        }
+        read.map(|()| units.load(Ordering::Relaxed))
+    })
+}
+
+fn run(
+    target: &Target,
+    index: usize,
+    workers: usize,
+    segments: &Receiver<Arc<Segment>>,
+    counted: &AtomicU64,
+) -> Result<(), OpenError> {
+    for segment in segments {
+        for frame in &segment.frames {
+            let mut revision = frame.first_revision;
+            let payload = &segment.bytes[frame.payload.clone()];
+            let mut seen = 0;
+            for unit in units(payload) {
+                let offset = frame.payload.start as u64;
+                let unit =
+                    unit.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+                for op in unit.ops() {
+                    let place = target.shards.place(op.key);
+                    if place.shard % workers == index {
+                        redo(target, &op, revision);
+                    }
+                }
+                revision = revision.next();
+                seen += 1;
+            }
+            if seen != frame.units {
+                let what = format!(
+                    "the frame holds {seen} units, its head says {}",
+                    frame.units
+                );
+                return Err(OpenError::damaged(
+                    &segment.name,
+                    frame.payload.start as u64,
+                    what,
+                ));
+            }
+            if index == 0 {
+                counted.fetch_add(u64::from(seen), Ordering::Relaxed);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Applies one logged operation.
+fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
+    let place = target.shards.place(op.key);
+    target.shards.write(place.shard, |shard| {
+        let change = match op.code {
+            OpCode::Delete => Change::Remove,
+            OpCode::Set => Change::Put(record(op, op.value.unwrap_or_default(), revision)),
+            OpCode::Metadata => match shard.find(place, op.key).record().cloned() {
+                Some(before) => Change::Put(record(op, before.value(), revision)),
+                None => return,
+            },
+        };
+        let new = if let Change::Put(record) = &change {
+            record.accounted_bytes()
+        } else {
+            0
+        };
+        let displaced = apply(shard, place, op.key, change, revision);
+        let old = displaced.map_or(0, |record| record.accounted_bytes());
+        target.memory.exchange_unlimited(old, new);
+    });
+}
+
+fn record(op: &OpView<'_>, value: &[u8], revision: Revision) -> Record {
+    let mut record = Record::new(op.key, value, op.deadline_ms, op.lease_id);
+    let created = if op.create_revision == 0 {
+        revision
+    } else {
+        Revision(op.create_revision)
+    };
+    record.stamp(revision, created, op.version);
+    record
+}

@@ -1,0 +1,17 @@
+//! Memory: what every key holds now. Knows no files, no log and no clock.
+//!
+//! Invariants:
+//! - [`shards`] is the only file that sees dashmap; it takes closures and lets no
+//!   guard out, so that no caller can hold two guards by accident.
+//! - [`memory`] counts exactly what the present entries occupy, at the one place
+//!   where they come and go.
+
+pub mod apply;
+pub mod entry;
+pub mod memory;
+pub mod shards;
+
+pub use apply::{Change, apply};
+pub use entry::Record;
+pub use memory::Memory;
+pub use shards::{Found, Place, Shard, Shards};
