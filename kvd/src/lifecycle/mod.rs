@@ -118,7 +118,6 @@ fn load(
         let opened = Embedded::open(&shared.settings, &|progress| {
             loading.bytes_done.store(progress.bytes_done, Ordering::Relaxed);
             loading.bytes_total.store(progress.bytes_total, Ordering::Relaxed);
-            loading.units.store(progress.units, Ordering::Relaxed);
         });
         // Nobody listens if the process is already stopping; dropping closes again.
         let _ = sender.send(opened);

@@ -101,7 +101,8 @@ impl<S: Store> Core<S> {
             loading: Some(v1::LoadProgress {
                 bytes_done: load(&loading.bytes_done),
                 bytes_total: load(&loading.bytes_total),
-                units: load(&loading.units),
+                // The engine counts units when it has them all.
+                units: 0,
             }),
             ..common
         }

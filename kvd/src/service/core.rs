@@ -25,7 +25,6 @@ use crate::waiter::{Level, Unreached, Waiters};
 pub struct Loading {
     pub bytes_done: AtomicU64,
     pub bytes_total: AtomicU64,
-    pub units: AtomicU64,
 }
 
 /// What all runtimes share.
