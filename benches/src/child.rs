@@ -200,10 +200,10 @@ fn listen_address(line: &str, ready: &str) -> Result<SocketAddr> {
 /// a stale binary is worse than none. `given` is taken as it is.
 pub(crate) fn kvd_binary(given: Option<PathBuf>, profile: &str) -> Result<PathBuf> {
     if let Some(path) = given {
-        return match path.is_file() {
-            true => Ok(path),
-            false => Err(format!("--kvd {}: there is no such file", path.display()).into()),
-        };
+        if path.is_file() {
+            return Ok(path);
+        }
+        return Err(format!("--kvd {}: there is no such file", path.display()).into());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // What cargo calls the profile whose directory is `debug`.
@@ -274,7 +274,7 @@ mod tests {
             error.contains("kvd did not start: it ended before"),
             "{error}"
         );
-        let args = vec!["-c".into(), "echo starting; echo why >&2".into()];
+        let args = vec!["-c".into(), "echo why >&2; echo starting".into()];
         let shell = Path::new("/bin/sh");
         let started = launcher.start("floor", shell, args, "floor ready ", Stdio::piped());
         let error = started.err().unwrap().to_string();

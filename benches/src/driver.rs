@@ -348,3 +348,6 @@ fn frame(message: &impl Message, arena: &mut BytesMut) -> Bytes {
     message.encode(arena).expect("the room for it was reserved");
     arena.split().freeze()
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,9 +95,10 @@ pub(crate) fn run(args: FloorArgs) -> Result<(String, Vec<String>)> {
         .to_string_lossy();
     let cores = thread::available_parallelism()?.get();
     let launcher = Launcher {
-        kvd: match args.against_itself {
-            true => exe.clone(),
-            false => kvd_binary(args.kvd.clone(), &profile)?,
+        kvd: if args.against_itself {
+            exe.clone()
+        } else {
+            kvd_binary(args.kvd.clone(), &profile)?
         },
         data_root: args
             .data_root
@@ -147,9 +148,10 @@ impl Bench {
     fn row(&self, row: Row) -> Result<Outcome> {
         say(&format!("{row}"));
         let mut floor = self.fill(self.launcher.floor()?)?;
-        let mut kvd = self.fill(match self.args.against_itself {
-            true => self.launcher.floor()?,
-            false => self.launcher.kvd(row.policy)?,
+        let mut kvd = self.fill(if self.args.against_itself {
+            self.launcher.floor()?
+        } else {
+            self.launcher.kvd(row.policy)?
         })?;
         let mut pairs = Vec::new();
         for number in 1..=self.args.pairs {

@@ -39,10 +39,6 @@ pub(crate) const READY: &str = "floor ready ";
 
 /// Serves until standard input ends, so that it never outlives the bench.
 pub(crate) fn run(address: SocketAddr, runtimes: usize) -> Result<()> {
-    let map = Arc::new(FloorMap::new());
-    let cores = Cores::start(runtimes, Http2::default(), move |_| {
-        KvServiceServer::new(Floor(Arc::clone(&map)))
-    })?;
     let (parent_gone, gone) = oneshot::channel();
     thread::Builder::new()
         .name("floor-parent".into())
@@ -51,17 +47,39 @@ pub(crate) fn run(address: SocketAddr, runtimes: usize) -> Result<()> {
             let _ = io::stdin().read_to_end(&mut Vec::new());
             let _ = parent_gone.send(());
         })?;
+    serve(
+        Arc::new(FloorMap::new()),
+        address,
+        runtimes,
+        gone,
+        |address| {
+            let mut out = io::stdout();
+            writeln!(out, "{READY}listen={address}")?;
+            out.flush()
+        },
+    )
+}
+
+/// Serves `map` until `stop`; `ready` hears on which address.
+fn serve(
+    map: Arc<FloorMap>,
+    address: SocketAddr,
+    runtimes: usize,
+    stop: oneshot::Receiver<()>,
+    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> Result<()> {
+    let cores = Cores::start(runtimes, Http2::default(), move |_| {
+        KvServiceServer::new(Floor(Arc::clone(&map)))
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listener = listen(address)?;
-        let mut out = io::stdout();
-        writeln!(out, "{READY}listen={}", listener.local_addr()?)?;
-        out.flush()?;
+        ready(listener.local_addr()?)?;
         tokio::select! {
             () = accept(listener, cores.dealer(), Caps::new(CONNECTIONS, CONNECTIONS)) => {}
-            _ = gone => {}
+            _ = stop => {}
         }
         Ok::<_, io::Error>(())
     })?;
@@ -120,19 +138,21 @@ impl Floor {
     }
 }
 
+type End = std::result::Result<(), Status>;
+
 /// One pipeline.
 struct Pipe {
     floor: Floor,
     input: Streaming<v1::PipelineRequest>,
     /// How the input ended, if that was seen while replies were still to be sent.
-    ended: Option<Option<Status>>,
+    ended: Option<End>,
 }
 
 impl Pipe {
     /// Runs a message and whatever else has arrived, and answers all of it at once.
     async fn next(&mut self) -> Option<std::result::Result<v1::PipelineResponse, Status>> {
         if let Some(ended) = self.ended.take() {
-            return ended.map(Err);
+            return ended.err().map(Err);
         }
         let mut message = match self.input.next().await? {
             Ok(message) => message,
@@ -147,7 +167,7 @@ impl Pipe {
             match poll_fn(|cx| Poll::Ready(Pin::new(&mut self.input).poll_next(cx))).await {
                 Poll::Ready(Some(Ok(more))) => message = more,
                 Poll::Ready(end) => {
-                    self.ended = Some(end.and_then(std::result::Result::err));
+                    self.ended = Some(end.map_or(Ok(()), |last| last.map(drop)));
                     break;
                 }
                 Poll::Pending => break,
@@ -249,3 +269,52 @@ impl KvService for Floor {
         not_here()
     }
 }
+
+#[cfg(test)]
+pub(crate) use in_process::in_process;
+
+/// The floor inside the process of a test.
+#[cfg(test)]
+mod in_process {
+    use super::*;
+
+    pub(crate) struct InProcess {
+        pub(crate) address: SocketAddr,
+        pub(crate) map: Arc<FloorMap>,
+        stop: Option<oneshot::Sender<()>>,
+    }
+
+    impl Drop for InProcess {
+        fn drop(&mut self) {
+            let _ = self.stop.take().map(|stop| stop.send(()));
+        }
+    }
+
+    pub(crate) fn in_process(map: FloorMap) -> InProcess {
+        let map = Arc::new(map);
+        let (stop, stopped) = oneshot::channel();
+        let (ready, address) = std::sync::mpsc::channel();
+        let served = Arc::clone(&map);
+        let serve = move || {
+            serve(
+                served,
+                "127.0.0.1:0".parse().unwrap(),
+                2,
+                stopped,
+                |address| {
+                    ready.send(address).unwrap();
+                    Ok(())
+                },
+            )
+        };
+        thread::Builder::new().spawn(|| serve().unwrap()).unwrap();
+        InProcess {
+            address: address.recv().unwrap(),
+            map,
+            stop: Some(stop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use floor::FloorArgs;
 
 /// The same as kvd's: the floor shall differ in what it does, not in what it runs on.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: kvd::Jemalloc = kvd::Jemalloc;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -83,8 +83,8 @@ fn floor(args: FloorArgs) -> Result<ExitCode> {
     for miss in &misses {
         child::say(&format!("missed: {miss}"));
     }
-    match check && !misses.is_empty() {
-        true => Ok(ExitCode::FAILURE),
-        false => Ok(ExitCode::SUCCESS),
+    if check && !misses.is_empty() {
+        return Ok(ExitCode::FAILURE);
     }
+    Ok(ExitCode::SUCCESS)
 }

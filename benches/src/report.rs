@@ -65,7 +65,10 @@ impl Outcome {
     /// What was to be reached and was not.
     pub(crate) fn misses(&self) -> Vec<String> {
         let speed = self.median(Pair::speed);
-        let slow = self.row.target().filter(|&target| !(speed >= target));
+        let slow = self
+            .row
+            .target()
+            .filter(|&target| speed < target || speed.is_nan());
         let slow = slow.map(|target| {
             format!(
                 "{}: {speed:.3} of the floor, wanted >= {target:.2}",
@@ -73,7 +76,10 @@ impl Outcome {
             )
         });
         let cost = self.median(|pair| pair.floor.server_us);
-        let dear = self.row.floor_ceiling().filter(|&most| !(cost <= most));
+        let dear = self
+            .row
+            .floor_ceiling()
+            .filter(|&most| cost > most || cost.is_nan());
         let dear = dear.map(|most| {
             format!(
                 "{}: the floor costs {cost:.2} µs of CPU per call, wanted <= {most}",

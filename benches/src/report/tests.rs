@@ -1,3 +1,8 @@
+#![expect(
+    clippy::float_cmp,
+    reason = "the numbers are chosen so that nothing is rounded"
+)]
+
 use super::*;
 use crate::shapes::{Call, Shape};
 use hdrhistogram::Histogram;
