@@ -1,4 +1,4 @@
-//! CPU time of a process, from the kernel's account of it.
+//! CPU time of a process and of the whole machine, from the kernel's account.
 
 use std::fs;
 use std::time::Duration;
@@ -28,6 +28,28 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
+/// Time that all cores together were not idle, stolen time included.
+pub(crate) fn of_everything() -> Result<Duration> {
+    let path = "/proc/stat";
+    let text = fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let ticks = busy_ticks(&text).ok_or_else(|| format!("{path} is not as expected"))?;
+    Ok(from_ticks(ticks, rustix::param::clock_ticks_per_second()))
+}
+
+/// All but idle and waiting time of the line that sums up all cores. Time of guests
+/// is part of user time already.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let all = stat.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<u64> = all
+        .split_ascii_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let [user, nice, system, _idle, _wait, irq, softirq, steal, ..] = fields[..] else {
+        return None;
+    };
+    Some(user + nice + system + irq + softirq + steal)
+}
+
 fn from_ticks(ticks: u64, per_second: u64) -> Duration {
     Duration::from_nanos(ticks * (1_000_000_000 / per_second.max(1)))
 }
@@ -44,6 +66,15 @@ mod tests {
         assert_eq!(ticks("42 (a) S 1 2 3"), None);
         assert_eq!(ticks("42 (a) S 1 2 3 4 5 6 7 8 9 10 x 31"), None);
         assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn a_machine_is_busy_with_all_but_idling() {
+        let stat = "cpu  1000 200 30 99999 88888 4 5 6 700 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy_ticks(stat), Some(1245));
+        assert_eq!(busy_ticks("cpu  1 2 3 4\n"), None);
+        assert_eq!(busy_ticks("intr 1 2 3 4 5 6 7 8\n"), None);
+        assert!(of_everything().unwrap() > Duration::ZERO);
     }
 
     #[test]

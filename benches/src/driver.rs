@@ -57,6 +57,8 @@ pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
     pub(crate) server_cpu: Duration,
     pub(crate) client_cpu: Duration,
+    /// CPU time of all other processes.
+    pub(crate) other_cpu: Duration,
     pub(crate) latency: Histogram<u64>,
 }
 
@@ -93,11 +95,15 @@ pub(crate) fn measured(
     run.phase.store(STOP, Ordering::Relaxed);
     let latency = finish(lanes)?;
     let (begin, end) = edges?.ok_or("the load ended before its time")?;
+    let server_cpu = end.server_cpu.saturating_sub(begin.server_cpu);
+    let client_cpu = end.client_cpu.saturating_sub(begin.client_cpu);
+    let busy = end.busy.saturating_sub(begin.busy);
     Ok(Measured {
         ops: end.ops - begin.ops,
         elapsed: end.at - begin.at,
-        server_cpu: end.server_cpu.saturating_sub(begin.server_cpu),
-        client_cpu: end.client_cpu.saturating_sub(begin.client_cpu),
+        server_cpu,
+        client_cpu,
+        other_cpu: busy.saturating_sub(server_cpu + client_cpu),
         latency,
     })
 }
@@ -119,6 +125,8 @@ struct Edge {
     ops: u64,
     server_cpu: Duration,
     client_cpu: Duration,
+    /// CPU time of everything on the machine.
+    busy: Duration,
 }
 
 impl Edge {
@@ -126,6 +134,7 @@ impl Edge {
         Ok(Self {
             server_cpu: cpu::of(server)?,
             client_cpu: cpu::of(std::process::id())?,
+            busy: cpu::of_everything()?,
             ops: run.done.iter().map(|n| n.0.load(Ordering::Relaxed)).sum(),
             at: Instant::now(),
         })

@@ -13,6 +13,8 @@ pub(crate) struct Figures {
     /// µs of CPU per operation, of the server and of the load driver.
     pub(crate) server_us: f64,
     pub(crate) client_us: f64,
+    /// Cores that everything else on the machine kept busy.
+    pub(crate) other_cores: f64,
     /// Latencies in µs: median, 99 %, 99.9 %.
     pub(crate) latency_us: [f64; 3],
 }
@@ -26,6 +28,7 @@ impl Figures {
             ops_per_second: measured.ops as f64 / measured.elapsed.as_secs_f64(),
             server_us: per_op(measured.server_cpu),
             client_us: per_op(measured.client_cpu),
+            other_cores: measured.other_cpu.as_secs_f64() / measured.elapsed.as_secs_f64(),
             latency_us: [at(0.5), at(0.99), at(0.999)],
         }
     }
@@ -160,10 +163,12 @@ pub(crate) fn markdown(setting: &Setting, outcomes: &[Outcome]) -> String {
         "# {subject} against the floor\n\n\
          The floor is a server with the same messages that answers from a plain map.\n\n\
          {setting}\n\
-         Medians of the pairs; CPU is the server's, in µs per operation.\n\n\
+         Medians of the pairs; CPU is the server's, in µs per operation. Other cores: how \
+         many cores all other processes kept busy, at most; much above 0 the figures are \
+         disturbed, most of all those per second.\n\n\
          | call | shape | --sync | floor ops/s | {subject} ops/s | ratio | wanted | \
-         floor CPU | {subject} CPU | CPU ratio | verdict |\n\
-         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"
+         floor CPU | {subject} CPU | CPU ratio | other cores | verdict |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"
     );
     for outcome in outcomes {
         page.push_str(&summary(outcome));
@@ -179,8 +184,12 @@ fn summary(outcome: &Outcome) -> String {
     let wanted = row
         .target()
         .map_or("-".into(), |target| format!("{target:.2}"));
+    let others = outcome.pairs.iter().flat_map(|pair| [pair.floor, pair.kvd]);
+    let others = others
+        .map(|figures| figures.other_cores)
+        .fold(0.0, f64::max);
     format!(
-        "| {} | {} | {} | {:.0} | {:.0} | **{:.3}** | {wanted} | {:.2} | {:.2} | {:.2} | {} |\n",
+        "| {} | {} | {} | {:.0} | {:.0} | **{:.3}** | {wanted} | {:.2} | {:.2} | {:.2} | {others:.2} | {} |\n",
         row.call,
         row.shape,
         row.policy,
@@ -199,8 +208,8 @@ fn details(outcome: &Outcome, subject: &str) -> String {
     let mut text = format!(
         "\n## {}\n\n\
          | pair | server | ops/s | CPU µs/op | driver µs/op | p50 µs | p99 µs | p99.9 µs | \
-         ratio | CPU ratio |\n\
-         | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+         other cores | ratio | CPU ratio |\n\
+         | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         outcome.row
     );
     for (number, pair) in (1..).zip(&outcome.pairs) {
@@ -215,8 +224,8 @@ fn details(outcome: &Outcome, subject: &str) -> String {
             let _ = writeln!(
                 text,
                 "| {number} | {server} | {:.0} | {:.2} | {:.2} | {p50:.0} | {p99:.0} | \
-                 {p999:.0} | {ratios} |",
-                figures.ops_per_second, figures.server_us, figures.client_us,
+                 {p999:.0} | {:.2} | {ratios} |",
+                figures.ops_per_second, figures.server_us, figures.client_us, figures.other_cores,
             );
         }
     }

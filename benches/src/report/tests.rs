@@ -18,6 +18,7 @@ fn figures(ops_per_second: f64, server_us: f64) -> Figures {
         ops_per_second,
         server_us,
         client_us: 7.0,
+        other_cores: 0.25,
         latency_us: [1.0, 2.0, 3.0],
     }
 }
@@ -51,11 +52,13 @@ fn figures_are_per_second_and_per_operation() {
         elapsed: Duration::from_millis(500),
         server_cpu: Duration::from_millis(5),
         client_cpu: Duration::from_millis(7),
+        other_cpu: Duration::from_millis(50),
         latency,
     };
     let figures = Figures::of(&measured);
     assert_eq!(figures.ops_per_second, 2000.0);
     assert_eq!((figures.server_us, figures.client_us), (5.0, 7.0));
+    assert_eq!(figures.other_cores, 0.1);
     for (found, wanted) in figures.latency_us.into_iter().zip([500.0, 990.0, 999.0]) {
         assert!((found / wanted - 1.0).abs() < 0.002, "{found} for {wanted}");
     }
@@ -113,14 +116,14 @@ fn the_page_shows_the_setting_the_medians_and_every_pair() {
         &setting,
         &[outcome(ROW, &[95_000.0, 85_000.0, 92_000.0], 5.0)],
     );
-    let median = "| GET | 4x64 | always | 100000 | 92000 | **0.920** | 0.90 | 5.00 | 7.50 | 1.50 | reached |";
+    let median = "| GET | 4x64 | always | 100000 | 92000 | **0.920** | 0.90 | 5.00 | 7.50 | 1.50 | 0.25 | reached |";
     for wanted in [
         "commit abc1234, profile dist, 2 cores",
         "100000 keys of 16 bytes",
         median,
         "## GET, 4x64, kvd --sync always",
-        "| 1 | floor | 100000 | 5.00 | 7.00 | 1 | 2 | 3 |  |  |",
-        "| 2 | kvd | 85000 | 7.50 | 7.00 | 1 | 2 | 3 | 0.850 | 1.500 |",
+        "| 1 | floor | 100000 | 5.00 | 7.00 | 1 | 2 | 3 | 0.25 |  |  |",
+        "| 2 | kvd | 85000 | 7.50 | 7.00 | 1 | 2 | 3 | 0.25 | 0.850 | 1.500 |",
     ] {
         assert!(
             page.lines().any(|line| line.contains(wanted)),
