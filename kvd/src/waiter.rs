@@ -82,7 +82,9 @@ pub struct Waiters {
 
 impl fmt::Debug for Waiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiters").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Waiters")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,17 +243,16 @@ impl Waiters {
             *entry = None;
             return Poll::Ready(Ok(()));
         }
-        let expires = match entry {
-            Some(entry) => {
-                self.renew(entry, cx.waker());
-                entry.expires
+        let expires = if let Some(entry) = entry {
+            self.renew(entry, cx.waker());
+            entry.expires
+        } else {
+            if level == Level::Durable {
+                store.want_durable(revision);
             }
-            None => {
-                if level == Level::Durable {
-                    store.want_durable(revision);
-                }
-                entry.insert(self.enter(revision, level, cx.waker())).expires
-            }
+            entry
+                .insert(self.enter(revision, level, cx.waker()))
+                .expires
         };
         // Asked before the second look: what is reached after the end was not promised.
         let ended = self.ended(store, expires);
@@ -283,14 +284,21 @@ impl Waiters {
         self.set_wanted(&inner, level);
         drop(inner);
         fence(Ordering::SeqCst);
-        Entry { slot, generation, expires }
+        Entry {
+            slot,
+            generation,
+            expires,
+        }
     }
 
     /// The task that waits may have changed.
     fn renew(&self, entry: &Entry, waker: &Waker) {
         let mut inner = self.inner.lock();
         if let Some(slot) = inner.live(entry)
-            && !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+            && !slot
+                .waker
+                .as_ref()
+                .is_some_and(|known| known.will_wake(waker))
         {
             slot.waker = Some(waker.clone());
         }
@@ -383,7 +391,9 @@ impl<S: Store> Wait<'_, S> {
         let Some(deadline) = self.deadline else {
             return false;
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         timer.as_mut().poll(cx).is_ready()
     }
 }
@@ -393,7 +403,14 @@ impl<S: Store> Future for Wait<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Wait { waiters, store, revision, level, entry, .. } = this;
+        let Wait {
+            waiters,
+            store,
+            revision,
+            level,
+            entry,
+            ..
+        } = this;
         let polled = waiters.poll_reached(*store, *revision, *level, entry, cx);
         if polled.is_pending() && this.timed_out(cx) {
             return Poll::Ready(Err(Unreached::Deadline));

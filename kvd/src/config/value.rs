@@ -69,7 +69,7 @@ impl Value for Size {
         // Binary units only: they are listed first and from the largest.
         let unit = SIZE_UNITS[..4]
             .iter()
-            .find(|(_, factor)| self.0 != 0 && self.0 % factor == 0);
+            .find(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor));
         unit.map_or_else(
             || format!("{}B", self.0),
             |(name, factor)| format!("{}{name}", self.0 / factor),
@@ -112,7 +112,7 @@ impl Value for Duration {
         let ms = u64::try_from(self.as_millis()).unwrap_or(u64::MAX);
         let unit = DURATION_UNITS
             .iter()
-            .find(|(name, factor)| *name != "m" && ms != 0 && ms % factor == 0);
+            .find(|(name, factor)| *name != "m" && ms != 0 && ms.is_multiple_of(*factor));
         unit.map_or_else(
             || format!("{ms}ms"),
             |(name, factor)| format!("{}{name}", ms / factor),
@@ -286,12 +286,13 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             "{text}: unix sockets are not built yet; listen on IP:PORT, such as 127.0.0.1:7500"
         ));
     }
-    let numeric = text.strip_prefix("localhost:").map_or_else(
-        || text.to_owned(),
-        |port| format!("127.0.0.1:{port}"),
-    );
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| {
-        format!("{text:?} is not an address: expected IP:PORT, such as 127.0.0.1:7500 or [::1]:7500")
+        format!(
+            "{text:?} is not an address: expected IP:PORT, such as 127.0.0.1:7500 or [::1]:7500"
+        )
     })
 }
 

@@ -53,7 +53,7 @@ pub async fn start(config: Config) -> Result<Daemon, Failure> {
     let http_listener = settings.http_listen.0.map(bind).transpose()?;
     let shared = Arc::new(Shared::new(settings));
     let reporter = health::reporter().await;
-    let server = Server::start(Arc::clone(&shared), reporter.clone())
+    let server = Server::start(&shared, reporter.clone())
         .map_err(|e| Failure::new(Exit::Software, format!("cannot start threads: {e}")))?;
     let accepting = listeners
         .into_iter()
@@ -104,7 +104,9 @@ fn bind(address: SocketAddr) -> Result<Bound, Failure> {
         Ok((listener, bound))
     });
     listener.map_err(|e| {
-        let message = format!("cannot listen on {address}: {e}; choose another with --listen or --http-listen");
+        let message = format!(
+            "cannot listen on {address}: {e}; choose another with --listen or --http-listen"
+        );
         Failure::new(Exit::Unavailable, message)
     })
 }
@@ -117,8 +119,12 @@ fn load(
     let work = move || {
         let loading = &shared.loading;
         let opened = Embedded::open(&shared.settings, &|progress| {
-            loading.bytes_done.store(progress.bytes_done, Ordering::Relaxed);
-            loading.bytes_total.store(progress.bytes_total, Ordering::Relaxed);
+            loading
+                .bytes_done
+                .store(progress.bytes_done, Ordering::Relaxed);
+            loading
+                .bytes_total
+                .store(progress.bytes_total, Ordering::Relaxed);
         });
         // Nobody listens if the process is already stopping; dropping closes again.
         let _ = sender.send(opened);

@@ -45,6 +45,7 @@ impl<S: Store> Kv<S> {
 
 impl<S: Store> Core<S> {
     /// Waits for a revision, and asks for the sync that brings it.
+    #[expect(clippy::unused_async, reason = "called like the other operations")]
     async fn wait_durable(
         &self,
         store: &S,
@@ -145,7 +146,11 @@ impl<S: Store> KvService for Kv<S> {
         match self.core.store() {
             Ok(store) => {
                 let store = store.clone();
-                Ok(Response::new(pipeline::serve(Arc::clone(&self.core), store, request)))
+                Ok(Response::new(pipeline::serve(
+                    Arc::clone(&self.core),
+                    store,
+                    request,
+                )))
             }
             Err(refusal) => answer(self.core.begin(Rpc::Pipeline), Err(refusal)),
         }

@@ -38,12 +38,17 @@ fn the_document_and_the_protocol_agree() {
     let mut listed = listed();
     for reason in ErrorReason::all() {
         let name = reason.wire_name();
-        let codes = listed.remove(name).unwrap_or_else(|| panic!("{name} is not listed"));
+        let codes = listed
+            .remove(name)
+            .unwrap_or_else(|| panic!("{name} is not listed"));
         let mut expected = wire_name(code_of(reason));
         if reason == ErrorReason::UnknownOutcome {
             expected.push_str(", DEADLINE_EXCEEDED");
         }
         assert_eq!(codes, expected, "{name}");
     }
-    assert!(listed.is_empty(), "listed and not in the protocol: {listed:?}");
+    assert!(
+        listed.is_empty(),
+        "listed and not in the protocol: {listed:?}"
+    );
 }

@@ -1,8 +1,6 @@
 //! Clients that mean harm, against a daemon in a process of its own: its resident
 //! memory stays bounded, and others are served all along.
 
-mod support;
-
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::support::raw::{connect, framed, head};
+use super::support::{Process, channel, command, get, set};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kvproto::v1::kv_service_client::KvServiceClient;
-use support::raw::{connect, framed, head};
-use support::{Process, channel, command, get, set};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -37,11 +35,23 @@ impl Victim {
         let dir = TempDir::new().unwrap();
         let data = dir.path().display().to_string();
         let process = Process::spawn(&mut command(&[
-            "--listen", "127.0.0.1:0", "--http-listen", "off", "--allow-volatile",
-            "--data-dir", &data, "--set", "server.request_memory=32MiB",
-            "--set", "server.reply_memory=16MiB",
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "off",
+            "--allow-volatile",
+            "--data-dir",
+            &data,
+            "--set",
+            "server.request_memory=32MiB",
+            "--set",
+            "server.reply_memory=16MiB",
         ]));
-        let mut victim = Self { process, before: 0, _dir: dir };
+        let mut victim = Self {
+            process,
+            before: 0,
+            _dir: dir,
+        };
         victim.serves_others().await;
         victim.before = victim.process.resident();
         victim
@@ -54,15 +64,19 @@ impl Victim {
             kv.set(set("other", "v")).await.expect("written");
             assert!(kv.get(get("other")).await.expect("read").into_inner().found);
         };
-        tokio::time::timeout(Duration::from_secs(10), write).await.expect("in time");
+        tokio::time::timeout(Duration::from_secs(10), write)
+            .await
+            .expect("in time");
     }
 
     async fn holds(&self, what: &str) {
         self.serves_others().await;
         let now = self.process.resident();
         let rise = now.saturating_sub(self.before);
-        eprintln!("{what}: rise {} MiB to {} MiB", rise >> 20, now >> 20);
-        assert!(rise < RISE, "{what}: resident memory rose by {rise} bytes to {now}");
+        assert!(
+            rise < RISE,
+            "{what}: resident memory rose by {rise} bytes to {now}"
+        );
     }
 }
 
@@ -121,19 +135,30 @@ async fn sending_almost_everything_on_every_stream() {
         let mut refused = 0;
         let mut replies: FuturesUnordered<_> = replies.into_iter().collect();
         while refused < 200 {
-            let reply = replies.next().await.expect("enough streams").expect("an answer");
+            let reply = replies
+                .next()
+                .await
+                .expect("enough streams")
+                .expect("an answer");
             let status = tonic::Status::from_header_map(reply.headers()).unwrap();
-            assert_eq!(support::reason(&status), Some(kvproto::v1::ErrorReason::Overloaded));
+            assert_eq!(
+                super::support::reason(&status),
+                Some(kvproto::v1::ErrorReason::Overloaded)
+            );
             refused += 1;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), refusals).await.expect("most are refused");
+    tokio::time::timeout(Duration::from_secs(20), refusals)
+        .await
+        .expect("most are refused");
     victim.holds("300 MiB begun").await;
     drop(open);
     drop(client);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut kv = KvServiceClient::new(channel(victim.process.address()).await);
-    kv.set(set("large", vec![7; 1 << 20])).await.expect("the budget was given back");
+    kv.set(set("large", vec![7; 1 << 20]))
+        .await
+        .expect("the budget was given back");
 }
 
 /// A socket that stops reading when told.
@@ -186,7 +211,10 @@ async fn asking_for_much_and_never_reading() {
         let (client, connection) = h2::client::Builder::new()
             .initial_window_size((1 << 31) - 1)
             .initial_connection_window_size((1 << 31) - 1)
-            .handshake(Deaf { stream, deaf: Arc::clone(&deaf) })
+            .handshake(Deaf {
+                stream,
+                deaf: Arc::clone(&deaf),
+            })
             .await
             .unwrap();
         tokio::spawn(connection);
@@ -269,7 +297,8 @@ async fn making_the_server_reset_streams_ends_the_connection() {
     let reading = async {
         let mut head = [0; 9];
         while read.read_exact(&mut head).await.is_ok() {
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
             let mut payload = vec![0; length];
             if read.read_exact(&mut payload).await.is_err() {
                 break;
@@ -277,7 +306,9 @@ async fn making_the_server_reset_streams_ends_the_connection() {
             gone |= head[3] == GOAWAY;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("ended by the server");
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("ended by the server");
     assert!(gone, "the server ended the connection without saying so");
     let _ = sending.await.unwrap();
     victim.holds("10,000 provoked resets").await;
