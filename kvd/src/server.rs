@@ -105,7 +105,7 @@ fn front<S: Store>(
         shared: Arc::clone(&figures.shared),
         waiters: Arc::clone(&figures.waiters[core]),
         stats: Arc::clone(&figures.stats[core]),
-        intake: Arc::clone(&figures.intake),
+        intake: figures.intake.for_runtime(),
     });
     let store = Arc::clone(&figures.shared.store);
     tokio::spawn(Arc::clone(&core.waiters).drive(store));
@@ -116,11 +116,8 @@ fn front<S: Store>(
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&core)))
         .max_decoding_message_size(longest)
         .max_encoding_message_size(reply);
-    Front::new(
-        kv,
-        rest(&core, health, longest),
-        Arc::clone(&figures.intake),
-    )
+    let intake = Arc::clone(&core.intake);
+    Front::new(kv, rest(&core, health, longest), intake)
 }
 
 /// Everything but calls on keys.
