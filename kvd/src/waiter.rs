@@ -235,17 +235,16 @@ impl Waiters {
             *entry = None;
             return Poll::Ready(Ok(()));
         }
-        let expires = if let Some(entry) = entry {
-            self.renew(entry, cx.waker());
-            entry.expires
-        } else {
+        let live = entry
+            .as_ref()
+            .is_some_and(|entry| self.renew(entry, cx.waker()));
+        if !live {
             if level == Level::Durable {
                 store.want_durable(revision);
             }
-            entry
-                .insert(self.enter(revision, level, cx.waker()))
-                .expires
-        };
+            *entry = Some(self.enter(revision, level, cx.waker()));
+        }
+        let expires = entry.as_ref().map_or(u32::MAX, |entry| entry.expires);
         // Asked before the second look: what is reached after the end was not promised.
         let ended = self.ended(store, expires);
         // Again, now that the other side can see us: see the module's picture.
@@ -283,17 +282,21 @@ impl Waiters {
         }
     }
 
-    /// The task that waits may have changed.
-    fn renew(&self, entry: &Entry, waker: &Waker) {
+    /// The task that waits may have changed. False if the entry has been woken and
+    /// removed: a place kept for one revision is no place for the next.
+    fn renew(&self, entry: &Entry, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
-        if let Some(slot) = inner.live(entry)
-            && !slot
-                .waker
-                .as_ref()
-                .is_some_and(|known| known.will_wake(waker))
-        {
+        let Some(slot) = inner.live(entry) else {
+            return false;
+        };
+        let same = slot
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker));
+        if !same {
             slot.waker = Some(waker.clone());
         }
+        true
     }
 
     /// The waiter goes away, before its time or after.

@@ -132,7 +132,7 @@ settings! {
     /// Threads that read the log at start; auto is one per core.
     "store.replay_threads" => replay_threads: Auto = "auto";
     /// When the log is synced: always (before a write is answered),
-    /// interval:<duration>, or never (only when a caller asks).
+    /// interval:250ms (any duration), or never (only when a caller asks).
     "log.sync" => sync: Sync = "always";
     /// Bytes of one log file.
     "log.segment_bytes" => segment_bytes: Size = "64MiB", "1MiB" ..= "1GiB";
