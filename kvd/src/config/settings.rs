@@ -6,9 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{
-    Auto, Io, Level, Listen, ListenOrOff, Size, SizeLimit, SuspectTail, Sync, Value,
-};
+use super::address::{Listen, ListenOrOff};
+use super::value::{Auto, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
 
 /// One row of the table.
 pub struct Setting {

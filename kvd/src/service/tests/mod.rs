@@ -10,7 +10,7 @@ use kvproto::v1::{self, ErrorReason as Reason, operation::Operation as Op};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::accept::{accept, listen};
@@ -21,7 +21,7 @@ use crate::server::Server;
 use crate::service::core::Shared;
 use crate::telemetry::health::reporter;
 
-#[path = "../../../tests/support/raw.rs"]
+#[path = "../../../tests/daemon/support/raw.rs"]
 mod raw;
 
 struct Rig {
@@ -37,7 +37,7 @@ async fn loading() -> Rig {
     config.set("server.runtimes", "1", flag.clone()).unwrap();
     config.set("limits.admission_wait", "50ms", flag).unwrap();
     let shared = Arc::new(Shared::new(config.settings));
-    let server = Server::start(shared, reporter().await).unwrap();
+    let server = Server::start(&shared, reporter().await).unwrap();
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(accept(
