@@ -1,2 +1,114 @@
-//! placeholder
-fn main() {}
+//! `kvcli`: the command line of kvd.
+//!
+//! The way of a command: [`args`] declares the flags, [`settings`] resolves them
+//! with the environment, [`command`] turns the command into what is asked of the
+//! server, [`call`] asks, the command reads the answer into a report, and one
+//! printer of [`output`] writes it. A script line takes the same way; only
+//! [`script`] stands where [`call`] stood.
+//!
+//! Data goes to standard output, everything else to standard error, and how it
+//! ended is the exit code (see [`failure::Exit`]).
+
+mod args;
+mod call;
+mod command;
+mod connect;
+mod endpoint;
+mod failure;
+mod output;
+mod script;
+mod settings;
+mod text;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{
+    args::Cli,
+    command::Prepared,
+    failure::{Exit, Failure, complain},
+    output::Output,
+    settings::Settings,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are printed the same way, and are no failure. A
+            // standard error that is gone leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Success.into()
+            };
+        }
+    };
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.report();
+            failure.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let settings = Settings::resolve(&cli, io::stdout().is_terminal())?;
+    let mut output = Output::new(settings.format);
+    let Some(command) = cli.command else {
+        if io::stdin().is_terminal() {
+            return Err(Failure::usage(
+                "no command given, and this version has no interactive mode; \
+                 see `kvcli --help`, or pipe in a script: echo 'get KEY' | kvcli",
+            ));
+        }
+        return block_on(script::run(&settings, &mut output));
+    };
+    let prepared = command.prepare(settings.call, false)?;
+    block_on(one_shot(&settings, prepared, &mut output))
+}
+
+/// Runs to the end or to Ctrl-C. What the runtime still holds then, such as a
+/// read of standard input, is not waited for.
+fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    let end = runtime.block_on(work);
+    runtime.shutdown_background();
+    end
+}
+
+async fn one_shot(
+    settings: &Settings,
+    prepared: Prepared,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let ask = async {
+        let mut caller = connect::connect(settings).await?;
+        caller.call(&prepared.ask).await
+    };
+    let answer = tokio::select! {
+        answer = ask => answer?,
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
+            return Err(Failure::Interrupted(prepared.interrupted()));
+        }
+    };
+    let report = prepared.pending.read(answer)?;
+    output.print(report.as_ref())?;
+    output.flush()?;
+    for problem in report.problems() {
+        complain(&problem);
+    }
+    // Flushed so that it stands after what a terminal shows of the data.
+    let _ = io::stderr().flush();
+    Ok(report.exit())
+}

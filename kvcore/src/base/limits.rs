@@ -28,6 +28,8 @@ pub struct Limits {
     pub key_bytes: usize,
     /// Bytes of a value, 0..=[`VALUE_BYTES_CAP`]. Default 1 MiB.
     pub value_bytes: usize,
+    /// Operations of one unit, 1..=[`UNIT_OPERATIONS`]. Default 1,024.
+    pub unit_operations: usize,
     /// Keys and values of one unit together. Default 8 MiB.
     pub unit_bytes: usize,
     /// Units accepted and not yet in the log. Default 65,536.
@@ -41,6 +43,7 @@ impl Default for Limits {
         Self {
             key_bytes: 4 << 10,
             value_bytes: 1 << 20,
+            unit_operations: UNIT_OPERATIONS,
             unit_bytes: 8 << 20,
             in_flight_units: 65_536,
             in_flight_bytes: 64 << 20,

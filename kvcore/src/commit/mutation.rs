@@ -3,7 +3,7 @@
 use super::admission::Cost;
 use super::error::Error;
 use super::unit::{Operations, Unit};
-use crate::base::limits::{Limits, UNIT_OPERATIONS};
+use crate::base::limits::Limits;
 use crate::base::revision::Revision;
 use crate::format::unit::{OP_OVERHEAD, UNIT_OVERHEAD};
 use crate::store::{Found, Place, Record, Shards};
@@ -121,10 +121,10 @@ impl Prepared {
         limits: &Limits,
         shards: &Shards,
     ) -> Result<Self, Error> {
-        if mutations.is_empty() || mutations.len() > UNIT_OPERATIONS {
+        if mutations.is_empty() || mutations.len() > limits.unit_operations {
             return Err(Error::TooManyOperations {
                 count: mutations.len(),
-                max: UNIT_OPERATIONS,
+                max: limits.unit_operations,
             });
         }
         let sizes: Vec<usize> = mutations.iter().map(size).collect();

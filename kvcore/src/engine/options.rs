@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::limits::{KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, VALUE_BYTES_CAP};
+use crate::base::limits::{
+    KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP,
+};
 use crate::disk::LogIo;
 use crate::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::format::unit::{OP_OVERHEAD, UNIT_OVERHEAD};
@@ -102,7 +104,7 @@ impl Options {
         let limits = &self.limits;
         let single = limits.key_bytes + limits.value_bytes;
         let content = limits.unit_bytes.max(single);
-        let operations = content.min(crate::base::limits::UNIT_OPERATIONS);
+        let operations = content.min(limits.unit_operations);
         (content + UNIT_OVERHEAD + operations * OP_OVERHEAD) as u64
     }
 
@@ -137,6 +139,15 @@ impl Options {
                 limits.unit_bytes
             )
         })?;
+        check(
+            (1..=UNIT_OPERATIONS).contains(&limits.unit_operations),
+            || {
+                format!(
+                    "limits.batch_operations is {}, it must be 1 to {UNIT_OPERATIONS}",
+                    limits.unit_operations
+                )
+            },
+        )?;
         let unit = self.unit_encoded_max();
         check(
             self.segment_bytes.is_multiple_of(4096) && self.segment_bytes <= 1 << 30,

@@ -2,7 +2,6 @@
 //! DURABLE the caller waits until that is on stable storage before it shows the answer.
 
 use super::Engine;
-use crate::base::limits::UNIT_OPERATIONS;
 use crate::base::revision::Revision;
 use crate::commit::Error;
 use crate::commit::mutation::check_key;
@@ -45,11 +44,10 @@ impl Engine {
 
     /// The records of several keys (at most 1,024) in one consistent view.
     pub fn batch_get(&self, keys: &[&[u8]]) -> Result<Revealed<Vec<Option<Record>>>, Error> {
-        if keys.len() > UNIT_OPERATIONS {
-            return Err(Error::TooManyOperations {
-                count: keys.len(),
-                max: UNIT_OPERATIONS,
-            });
+        let max = self.inner.options.limits.unit_operations;
+        if keys.len() > max {
+            let count = keys.len();
+            return Err(Error::TooManyOperations { count, max });
         }
         for key in keys {
             check_key(key, &self.inner.options.limits)?;

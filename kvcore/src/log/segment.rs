@@ -12,19 +12,21 @@
 use std::io;
 use std::sync::Arc;
 
+use super::reader::Walk;
 use super::spares::Spare;
 use crate::base::broken;
 use crate::base::revision::Revision;
 use crate::disk::{Disk, SegmentFile};
 use crate::format::checksum::Seed;
 use crate::format::frame::{
-    FRAME_TRAILER_BYTES, FrameBuilder, FrameFields, FrameKind, SealPayload, frame_bytes,
+    FRAME_TRAILER_BYTES, FrameBuilder, FrameFields, FrameKind, GROUP_ALIGN, SealPayload,
+    frame_bytes,
 };
 use crate::format::names::segment_name;
 use crate::format::segment_header::{PreviousEnd, SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// Sectors that hold acknowledged bytes are never rewritten; this is their size.
-pub const COMMIT_ALIGN: u64 = 512;
+pub const COMMIT_ALIGN: u64 = GROUP_ALIGN;
 /// A SEAL frame and the alignment before it.
 pub const SEAL_ROOM: u64 = 2 * COMMIT_ALIGN;
 /// What a MARK takes at most.
@@ -76,6 +78,23 @@ impl ActiveSegment {
             units: 0,
             last_revision: Revision(header.first_revision.0 - 1),
         })
+    }
+
+    /// A segment that was read before. Only a broken build does this.
+    pub(crate) fn resume(file: Box<dyn SegmentFile>, header: &SegmentHeader, walk: &Walk) -> Self {
+        Self {
+            file,
+            seed: Seed {
+                salt: header.salt,
+                sequence: header.sequence,
+            },
+            sequence: header.sequence,
+            offset: walk.end,
+            link: walk.link,
+            frames: walk.frames.len() as u64,
+            units: walk.units,
+            last_revision: walk.last_revision,
+        }
     }
 
     /// Where frames end, for the header of the segment that follows.

@@ -137,8 +137,9 @@ pub fn manifest_after(before: &Manifest, plan: &Plan) -> Manifest {
     manifest.clean = None;
     if let Some(gap) = plan.numbering.gap {
         match manifest.gaps.last_mut() {
-            Some(last) if gap.first <= last.last.next() => last.last = gap.last,
-            _ => manifest.gaps.push(gap),
+            // The last run left nothing behind: its gap and the new one are one.
+            Some(last) if gap.first <= last.last => last.last = gap.last,
+            _ => manifest.add_gap(gap),
         }
     }
     manifest

@@ -7,7 +7,9 @@ use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
 use super::replay::{Segment, Target, replay};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
+use crate::base::broken;
 use crate::base::revision::Revision;
+use crate::disk::LogIo;
 use crate::engine::admin::RecoverySummary;
 use crate::engine::open::{Environment, LoadProgress};
 use crate::engine::options::Options;
@@ -71,6 +73,10 @@ pub fn load(
         clean_start: manifest.clean.is_some(),
         ..RecoverySummary::default()
     };
+    for name in &found.temporaries {
+        disk.remove(name)
+            .map_err(OpenError::io(format!("cannot remove {name}")))?;
+    }
     if let Tail::Torn { bytes, why } | Tail::Suspect { bytes, why } = &end.tail {
         let name = fresh::quarantine(disk, newest.header.sequence, end.walk.end, &end.tail_bytes)?;
         tracing::warn!(
@@ -84,10 +90,6 @@ pub fn load(
         summary.torn_bytes = *bytes;
         summary.quarantined = Some(name);
     }
-    for name in &found.temporaries {
-        disk.remove(name)
-            .map_err(OpenError::io(format!("cannot remove {name}")))?;
-    }
     let engine_ms = end.walk.engine_ms.max(manifest.clock.engine_ms);
     let away = clock.wall_ms().saturating_sub(manifest.clock.wall_ms);
     let clock_pair = ClockPair {
@@ -99,6 +101,9 @@ pub fn load(
         .u64()
         .map_err(OpenError::io("no random numbers"))?;
     let plan = plan(newest, &end, manifest.clean, clock_pair, salt);
+    if broken::is(broken::Build::AppendToRecoveredTail) {
+        return resume(environment, newest, &end, manifest, &plan, summary);
+    }
     let active = fresh::create(disk, spares, manifest, &plan)?;
     let next = fresh::manifest_after(manifest, &plan);
     publish(environment, next, &plan, newest, &end, active, summary)
@@ -127,6 +132,29 @@ fn publish(
         numbering: plan.numbering,
         summary,
     })
+}
+
+/// The broken build of this name: goes on in the segment that was just read.
+fn resume(
+    environment: &Environment,
+    newest: &SegmentFound,
+    end: &End,
+    manifest: &Manifest,
+    plan: &Plan,
+    summary: RecoverySummary,
+) -> Result<Loaded, OpenError> {
+    let file = environment
+        .disk
+        .open_segment(&newest.name, LogIo::default())
+        .map_err(OpenError::io("cannot open the newest segment"))?;
+    let mut next = fresh::manifest_after(manifest, plan);
+    next.newest_segment = newest.header.sequence;
+    let active = ActiveSegment::resume(file, &newest.header, &end.walk);
+    let plan = Plan {
+        sequence: newest.header.sequence,
+        ..*plan
+    };
+    publish(environment, next, &plan, newest, end, active, summary)
 }
 
 /// A store that never was: its first segment, then the MANIFEST that makes it one.
@@ -270,7 +298,8 @@ fn refuse_if_older_manifest(manifest: &Manifest, end: &End) -> Result<(), OpenEr
 }
 
 /// Where the log goes on. A newest segment without units is replaced by the new one,
-/// so that restarts do not pile up empty segments.
+/// so that restarts do not pile up empty segments and the log's last revision always
+/// names a unit.
 fn plan(
     newest: &SegmentFound,
     end: &End,
@@ -280,7 +309,7 @@ fn plan(
 ) -> Plan {
     let header = &newest.header;
     let numbered = Revision(header.first_revision.0 - 1);
-    let empty = end.walk.units == 0 && end.tail == Tail::Clean;
+    let empty = end.walk.units == 0;
     let (sequence, previous, last) = if empty {
         let last = header
             .previous

@@ -1,0 +1,105 @@
+//! Writing reports to standard output, one printer per format.
+//!
+//! A report knows its content as raw bytes, as one JSON object and as a table;
+//! a printer decides which of these it writes and how.
+
+mod csv;
+mod json;
+mod jsonl;
+mod raw;
+mod table;
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+use crate::failure::{Exit, Failure};
+
+/// What the data looks like on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Rows under headings, for people
+    Table,
+    /// One indented object per command
+    Json,
+    /// One object per command, each on a line of its own
+    Jsonl,
+    /// Values as they are, for scripts
+    Raw,
+    /// Comma-separated, with a heading line
+    Csv,
+}
+
+/// Rows of cells, each already fit to be shown.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) header: &'static [&'static str],
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// The result of one command.
+pub(crate) trait Report {
+    /// Appends what the raw format prints.
+    fn raw(&self, out: &mut Vec<u8>);
+    /// The whole result as one object.
+    fn object(&self) -> Map<String, Value>;
+    /// The result as rows.
+    fn rows(&self) -> Rows;
+    /// How the command ended.
+    fn exit(&self) -> Exit;
+    /// What standard error should say about it.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// One output format.
+trait Printer {
+    fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()>;
+}
+
+/// Standard output in one format. Nothing is written before [`Output::flush`] or
+/// before the buffer is full.
+pub(crate) struct Output {
+    printer: Box<dyn Printer>,
+    buffer: Vec<u8>,
+}
+
+impl Output {
+    const BUFFER: usize = 64 * 1024;
+
+    pub(crate) fn new(format: Format) -> Self {
+        let printer: Box<dyn Printer> = match format {
+            Format::Table => Box::new(table::Table),
+            Format::Json => Box::new(json::Json),
+            Format::Jsonl => Box::new(jsonl::JsonLines),
+            Format::Raw => Box::new(raw::Raw),
+            Format::Csv => Box::new(csv::Csv::default()),
+        };
+        Self {
+            printer,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn print(&mut self, report: &dyn Report) -> Result<(), Failure> {
+        self.printer.print(report, &mut self.buffer)?;
+        if self.buffer.len() >= Self::BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        // Not through println!: its line buffering would cost a write per line.
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+        self.buffer.clear();
+        Ok(written?)
+    }
+}

@@ -1,0 +1,315 @@
+//! Every command in every format.
+
+use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt as _};
+
+use kvproto::v1;
+
+use crate::{
+    fake::{Fake, VALUE_LIMIT},
+    run::{feed, kvcli, run, wait},
+};
+
+fn os(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
+
+#[test]
+fn raw_is_what_a_shell_script_wants() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "v"]).exits(0).prints("");
+    run(&fake, &["get", "k"]).exits(0).prints("v\n");
+    run(&fake, &["get", "k", "--no-newline"])
+        .exits(0)
+        .prints("v");
+    run(&fake, &["get", "none"]).exits(1).prints("\n");
+    run(&fake, &["get", "none", "--no-newline"])
+        .exits(1)
+        .prints("");
+    run(&fake, &["mget", "k", "none", "k"])
+        .exits(1)
+        .prints("v\n\nv\n");
+    run(&fake, &["mget", "k", "k"]).exits(0).prints("v\nv\n");
+    run(&fake, &["set", "l", ""]).exits(0);
+    run(&fake, &["get", "l"]).exits(0).prints("\n");
+    run(&fake, &["del", "k"]).exits(0).prints("1\n");
+    run(&fake, &["del", "k"]).exits(1).prints("0\n");
+    run(&fake, &["del", "k", "l"]).exits(1).prints("1\n");
+}
+
+#[test]
+fn jsonl_is_one_object_per_command() {
+    let fake = Fake::start();
+    run(&fake, &["-o", "jsonl", "set", "k", "v"])
+        .exits(0)
+        .prints(
+            "{\"key\":\"k\",\"applied\":true,\"revision\":2,\"mod_revision\":2,\"version\":1,\
+         \"create_revision\":2,\"expires_at_ms\":0,\"durable\":true}\n",
+        );
+    run(&fake, &["-o", "jsonl", "get", "k"]).exits(0).prints(
+        "{\"key\":\"k\",\"found\":true,\"value\":\"v\",\"mod_revision\":2,\"version\":1,\
+         \"create_revision\":2,\"expires_at_ms\":0,\"durable\":true}\n",
+    );
+    run(&fake, &["-o", "jsonl", "mget", "x", "y"])
+        .exits(1)
+        .prints(
+            "{\"results\":[{\"key\":\"x\",\"found\":false},{\"key\":\"y\",\"found\":false}],\
+         \"durable\":true}\n",
+        );
+    run(&fake, &["-o", "jsonl", "set", "k", "w", "--if-absent"])
+        .exits(1)
+        .prints(
+            "{\"key\":\"k\",\"applied\":false,\"current\":{\"value\":\"v\",\"mod_revision\":2,\
+         \"version\":1,\"create_revision\":2,\"expires_at_ms\":0},\"durable\":true}\n",
+        );
+    run(&fake, &["-o", "jsonl", "del", "k", "x"])
+        .exits(1)
+        .prints(
+            "{\"deleted\":1,\"keys\":[{\"key\":\"k\",\"deleted\":true,\"revision\":3},\
+         {\"key\":\"x\",\"deleted\":false}],\"durable\":true}\n",
+        );
+}
+
+#[test]
+fn jsonl_names_bytes_that_are_no_text() {
+    let fake = Fake::start();
+    run(&fake, &[os(b"set"), os(b"\xff\xfe"), os(b"\x80\n")]).exits(0);
+    let ended = run(
+        &fake,
+        &[os(b"-o"), os(b"jsonl"), os(b"get"), os(b"\xff\xfe")],
+    )
+    .exits(0);
+    let object = ended.text();
+    assert!(object.contains("\"key_base64\":\"//4=\""), "{object}");
+    assert!(object.contains("\"value_base64\":\"gAo=\""), "{object}");
+    assert!(!object.contains("\"key\""), "{object}");
+}
+
+#[test]
+fn json_is_the_same_object_indented() {
+    let fake = Fake::start();
+    let ended = run(&fake, &["-o", "json", "get", "k"]).exits(1);
+    ended.prints("{\n  \"key\": \"k\",\n  \"found\": false,\n  \"durable\": true\n}\n");
+}
+
+#[test]
+fn csv_quotes_what_is_no_plain_text() {
+    let fake = Fake::start();
+    let head = "key,found,value,mod_revision,version,create_revision,expires_at_ms\n";
+    run(&fake, &["set", "a,b", "x y"]).exits(0);
+    run(&fake, &[os(b"set"), os(b"bin"), os(b"\xff\\\"")]).exits(0);
+    run(&fake, &["-o", "csv", "mget", "a,b", "bin", "no"])
+        .exits(1)
+        .prints(format!(
+            "{head}\"a,b\",true,x y,2,1,2,0\nbin,true,\"\"\"\\xff\\\\\\\"\"\"\"\",3,1,3,0\n\
+         no,false,,,,,\n",
+        ));
+    run(&fake, &["-o", "csv", "set", "k", "v"])
+        .exits(0)
+        .prints("key,applied,revision,version,create_revision,durable\nk,true,4,1,4,true\n");
+    run(&fake, &["-o", "csv", "del", "k", "k"])
+        .exits(1)
+        .prints("key,deleted,revision\nk,true,5\nk,false,\n");
+}
+
+#[test]
+fn table_has_headings_and_no_control_characters() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "\u{1b}[31m"]).exits(0);
+    let ended = run(&fake, &["-o", "table", "get", "k"]).exits(0);
+    let text = ended.text();
+    assert!(
+        text.contains("mod_revision") && text.contains(r#""\x1b[31m""#),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn status_is_shown_in_every_format() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "v"]).exits(0);
+    let raw = run(&fake, &["status"]).exits(0);
+    for line in [
+        "state=no-log-space",
+        "keys=1",
+        "store_revision=2",
+        "sync_policy=always",
+        "data_dir=\"/data dir/\\x07\"",
+        "recovery_started_clean=true",
+        "revision_gaps=5-9,20-30",
+    ] {
+        assert!(
+            raw.text().lines().any(|l| l == line),
+            "{line} in {}",
+            raw.text()
+        );
+    }
+    let jsonl = run(&fake, &["-o", "jsonl", "status"]).exits(0);
+    assert_eq!(jsonl.text().lines().count(), 1);
+    assert!(jsonl.text().contains("\"keys\":1,"), "{}", jsonl.text());
+    assert!(
+        jsonl
+            .text()
+            .contains("\"revision_gaps\":[\"5-9\",\"20-30\"]"),
+        "{}",
+        jsonl.text()
+    );
+    let csv = run(&fake, &["-o", "csv", "status"]).exits(0);
+    assert!(
+        csv.text().starts_with("name,value\nstate,no-log-space\n"),
+        "{}",
+        csv.text()
+    );
+    let table = run(&fake, &["-o", "table", "status"]).exits(0);
+    assert!(table.text().contains("no-log-space"), "{}", table.text());
+}
+
+#[test]
+fn conditions_decide_and_tell() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "1", "--if-present"])
+        .exits(1)
+        .says("k does not exist");
+    run(&fake, &["set", "k", "1", "--if-revision", "3"])
+        .exits(1)
+        .says("k does not exist");
+    run(&fake, &["set", "k", "1", "--if-revision", "0"]).exits(0);
+    run(&fake, &["set", "k", "2", "--if-absent"])
+        .exits(1)
+        .says("k exists")
+        .says("revision 2");
+    run(&fake, &["set", "k", "2", "--if-present"]).exits(0);
+    run(&fake, &["set", "k", "3", "--if-revision", "2"])
+        .exits(1)
+        .says("revision 3");
+    run(&fake, &["set", "k", "3", "--if-revision", "3"]).exits(0);
+    assert_eq!(fake.value(b"k").as_deref(), Some(&b"3"[..]));
+}
+
+#[test]
+fn values_begin_with_dashes_and_hold_any_byte() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "-5"]).exits(0);
+    run(&fake, &["get", "k"]).exits(0).prints("-5\n");
+    run(&fake, &["set", "k", "--verbose"]).exits(0);
+    run(&fake, &["get", "k"]).exits(0).prints("--verbose\n");
+    run(&fake, &["set", "--", "-k", "--if-absent"]).exits(0);
+    run(&fake, &["get", "--", "-k"])
+        .exits(0)
+        .prints("--if-absent\n");
+    let all: Vec<u8> = (0..=255).collect();
+    feed(&fake, &["set", "all", "--stdin"], &all).exits(0);
+    run(&fake, &["get", "all", "--no-newline"])
+        .exits(0)
+        .prints(&all);
+}
+
+#[test]
+fn files_are_stored_byte_for_byte() {
+    let fake = Fake::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("value");
+    let path_text = path.to_str().expect("a plain path");
+    for size in [0, 1, 4_096, 100_000, VALUE_LIMIT] {
+        let value: Vec<u8> = (0..size)
+            .map(|i| u8::try_from(i * 31 % 251).expect("small"))
+            .collect();
+        fs::write(&path, &value).expect("written");
+        run(&fake, &["set", "f", "--file", path_text]).exits(0);
+        run(&fake, &["get", "f", "--no-newline"])
+            .exits(0)
+            .prints(&value);
+    }
+    for size in [VALUE_LIMIT + 1, 6_000_000, 16 * 1024 * 1024] {
+        fs::write(&path, vec![7; size]).expect("written");
+        run(&fake, &["set", "f", "--file", path_text])
+            .exits(4)
+            .says("VALUE_TOO_LARGE");
+    }
+    fs::write(&path, vec![7; 16 * 1024 * 1024 + 1]).expect("written");
+    run(&fake, &["set", "f", "--file", path_text])
+        .exits(4)
+        .says("VALUE_TOO_LARGE");
+    run(&fake, &["set", "f", "--file", "/no/such/file"])
+        .exits(2)
+        .says("/no/such/file");
+    run(&fake, &["get", "f"]).exits(0);
+}
+
+#[test]
+fn durability_is_passed_on_before_and_after_the_command() {
+    let fake = Fake::start();
+    run(&fake, &["set", "k", "v"]).exits(0);
+    assert!(
+        fake.write_options().is_empty(),
+        "server defaults need no options"
+    );
+    run(&fake, &["--durability", "none", "set", "k", "v"]).exits(0);
+    run(&fake, &["set", "k", "v", "--durability", "synced"]).exits(0);
+    run(&fake, &["del", "a", "b", "--durability", "logged"]).exits(1);
+    let wanted = [
+        v1::Durability::None,
+        v1::Durability::Synced,
+        v1::Durability::Logged,
+    ];
+    let asked: Vec<v1::Durability> = fake
+        .write_options()
+        .iter()
+        .map(v1::WriteOptions::durability)
+        .collect();
+    assert_eq!(asked, wanted);
+    run(&fake, &["--read-level", "latest", "get", "k"])
+        .exits(0)
+        .prints("v\n");
+}
+
+#[test]
+fn flags_after_many_keys_are_flags() {
+    let fake = Fake::start();
+    run(&fake, &["set", "a", "1"]).exits(0);
+    let ended = run(&fake, &["mget", "a", "a", "-o", "jsonl"]).exits(0);
+    assert!(
+        ended.text().starts_with("{\"results\":["),
+        "{}",
+        ended.text()
+    );
+    run(&fake, &["del", "a", "--durability", "none"])
+        .exits(0)
+        .prints("1\n");
+}
+
+#[test]
+fn endpoints_come_from_the_environment_and_are_tried_in_order() {
+    let fake = Fake::start();
+    let mut command = kvcli();
+    command
+        .env("KVCLI_ENDPOINT", &fake.endpoint)
+        .args(["set", "k", "v"]);
+    wait(command.spawn().expect("starts")).exits(0);
+    let mut command = kvcli();
+    command.args([
+        "--endpoint",
+        "127.0.0.1:1",
+        "--endpoint",
+        &fake.endpoint,
+        "get",
+        "k",
+    ]);
+    wait(command.spawn().expect("starts"))
+        .exits(0)
+        .prints("v\n")
+        .says("skipped 127.0.0.1:1");
+    let mut command = kvcli();
+    command.env("KVCLI_ENDPOINT", "nonsense").args(["get", "k"]);
+    wait(command.spawn().expect("starts"))
+        .exits(2)
+        .says("KVCLI_ENDPOINT");
+}
+
+#[test]
+fn unix_sockets_work() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fake = Fake::start_unix(&dir.path().join("kvd.sock"));
+    run(&fake, &["set", "k", "v"]).exits(0);
+    run(&fake, &["get", "k"]).exits(0).prints("v\n");
+}
