@@ -1,1 +1,31 @@
-//! placeholder
+//! The daemon as a library: [`start`] a [`Daemon`] from a configuration.
+//!
+//! ```text
+//! main ─► config ─► lifecycle ─► server ─► service ─► backend ─► kvcore
+//!                      │           │          └─► waiter (who waits for the log)
+//!                      │           └─► runtime, accept, serve, front (bytes to calls)
+//!                      └─► telemetry (health, /metrics, logs)
+//! ```
+//! Services know a store by [`backend::Store`] alone. [`runtime`], [`serve`] and
+//! [`accept`] know nothing of what is served, so that a bench can put something else
+//! there.
+
+pub mod accept;
+pub mod args;
+pub mod backend;
+pub mod config;
+pub mod connection;
+pub mod exit;
+pub mod front;
+pub mod intake;
+pub mod lifecycle;
+pub mod runtime;
+pub mod serve;
+pub mod server;
+pub mod service;
+pub mod telemetry;
+pub mod waiter;
+
+pub use lifecycle::{Daemon, start};
+/// The allocator of the daemon, for whoever wants to be compared with it.
+pub use tikv_jemallocator::Jemalloc;

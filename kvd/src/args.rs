@@ -1,0 +1,108 @@
+//! The command line, and nothing but: which flag is which setting.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Sources;
+
+/// A durable in-memory key-value store that speaks gRPC.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kvd",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command kvd serves. Every setting can also be given as \
+                  --set section.key=value, as KVD_SECTION__KEY=value in the environment, or in \
+                  the file of --config; flags win over environment over file over defaults.\n\
+                  Exit codes: 0 in order, 2 usage, 65 damaged files, 69 address in use, \
+                  74 I/O error, 75 directory locked, 78 configuration."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a store (the default).
+    Serve(ServeArgs),
+    /// Check the files of a store that no kvd has open, without changing them.
+    /// Exits with 0 if they are clean or end in a torn write, 65 if they are damaged.
+    Check {
+        /// The data directory.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// Read settings from this TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of the store [default: ./kvd-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Address of the gRPC side; may be given more than once [default: 127.0.0.1:7500].
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Vec<String>,
+    /// Address of /metrics, /healthz and /readyz, or off [default: 127.0.0.1:7501].
+    #[arg(long, value_name = "IP:PORT")]
+    pub http_listen: Option<String>,
+    /// When the log is synced: always, interval:<duration> or never [default: always].
+    #[arg(long, value_name = "POLICY")]
+    pub sync: Option<String>,
+    /// How long a stop waits for calls in flight [default: 20s].
+    #[arg(long, value_name = "DURATION")]
+    pub drain_timeout: Option<String>,
+    /// Accept a data directory that does not survive power loss, such as tmpfs.
+    #[arg(long)]
+    pub allow_volatile: bool,
+    /// Listen on other than loopback addresses although nobody has to log in.
+    #[arg(long)]
+    pub allow_unauthenticated: bool,
+    /// Set any setting; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
+}
+
+impl ServeArgs {
+    /// The flags as settings, beside the file they name and the environment.
+    pub fn sources(&self) -> Sources {
+        let listen = (!self.listen.is_empty()).then(|| self.listen.join(","));
+        let yes = |given: bool| given.then(|| "true".to_owned());
+        let named = [
+            ("store.data_dir", "--data-dir", self.data_dir.clone()),
+            ("server.listen", "--listen", listen),
+            ("server.http_listen", "--http-listen", self.http_listen.clone()),
+            ("log.sync", "--sync", self.sync.clone()),
+            ("server.drain_timeout", "--drain-timeout", self.drain_timeout.clone()),
+            ("store.allow_volatile", "--allow-volatile", yes(self.allow_volatile)),
+            (
+                "server.allow_unauthenticated",
+                "--allow-unauthenticated",
+                yes(self.allow_unauthenticated),
+            ),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(key, flag, value)| Some((key.to_owned(), value?, flag.to_owned())));
+        let set = self
+            .set
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone(), format!("--set {key}={value}")));
+        Sources {
+            file: self.config.clone(),
+            environment: std::env::vars_os().collect(),
+            flags: named.chain(set).collect(),
+        }
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
+        .ok_or_else(|| "expected KEY=VALUE, such as log.sync=always".to_owned())
+}

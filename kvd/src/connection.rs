@@ -1,0 +1,211 @@
+//! One accepted connection: its socket, its place in the caps, and what its peer has
+//! not read yet.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tonic::transport::server::Connected;
+
+/// How many connections there may be, in all and from one address, and how many
+/// there are and were.
+#[derive(Debug)]
+pub struct Caps {
+    total: usize,
+    per_ip: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+    now: AtomicUsize,
+    pub accepted: AtomicU64,
+    pub refused_total: AtomicU64,
+    pub refused_per_ip: AtomicU64,
+    pub accept_errors: AtomicU64,
+}
+
+impl Caps {
+    pub fn new(total: usize, per_ip: usize) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            per_ip,
+            open: Mutex::default(),
+            now: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            refused_total: AtomicU64::new(0),
+            refused_per_ip: AtomicU64::new(0),
+            accept_errors: AtomicU64::new(0),
+        })
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// A place for a connection from `ip`, unless a cap is reached: counted then.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
+        let mut open = self.open.lock();
+        if self.now.load(Ordering::Relaxed) >= self.total {
+            self.refused_total.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let from_ip = open.entry(ip).or_default();
+        if *from_ip >= self.per_ip {
+            self.refused_per_ip.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        *from_ip += 1;
+        self.now.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Some(Place {
+            caps: Arc::clone(self),
+            ip,
+        })
+    }
+}
+
+/// One connection's place; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    caps: Arc<Caps>,
+    ip: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.caps.open.lock();
+        self.caps.now.fetch_sub(1, Ordering::Relaxed);
+        if let Some(from_ip) = open.get_mut(&self.ip) {
+            *from_ip -= 1;
+            if *from_ip == 0 {
+                open.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// An accepted socket on its way to the runtime that will serve it.
+#[derive(Debug)]
+pub struct Socket {
+    pub stream: std::net::TcpStream,
+    pub peer: SocketAddr,
+    pub place: Place,
+}
+
+/// What handlers know of the connection they serve; an extension of each request.
+#[derive(Clone, Debug)]
+pub struct Peer(Arc<PeerState>);
+
+#[derive(Debug)]
+struct PeerState {
+    address: SocketAddr,
+    unread: AtomicUsize,
+}
+
+impl Peer {
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    /// Bytes of replies that were made and have not left through the socket.
+    pub fn unread(&self) -> usize {
+        self.0.unread.load(Ordering::Relaxed)
+    }
+
+    /// A reply of about `bytes` was made.
+    pub fn owes(&self, bytes: usize) {
+        self.0.unread.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// `bytes` left. What the protocol itself sends counts too, so this may pass
+    /// what was owed.
+    fn sent(&self, bytes: usize) {
+        // Only the connection's own thread subtracts, and adders only add.
+        let unread = self.unread();
+        self.0.unread.fetch_sub(bytes.min(unread), Ordering::Relaxed);
+    }
+}
+
+/// A socket on the runtime that serves it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    _place: Place,
+}
+
+impl Connection {
+    /// Registers the socket with the current runtime.
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        Ok(Self {
+            stream: TcpStream::from_std(socket.stream)?,
+            peer: Peer(Arc::new(PeerState {
+                address: socket.peer,
+                unread: AtomicUsize::new(0),
+            })),
+            _place: socket.place,
+        })
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.peer.sent(*bytes);
+        }
+        written
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

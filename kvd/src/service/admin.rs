@@ -1,0 +1,288 @@
+//! AdminService: how the server is, what its limits are, what it can do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::stream::BoxStream;
+use kvproto::v1::{self, admin_service_server::AdminService};
+use tonic::{Request, Response, Status};
+
+use super::convert::{CAPABILITIES, signed};
+use super::core::{Core, Seen, answer};
+use super::limits::{PIPELINE_BYTES, PIPELINE_OPERATIONS};
+use super::operations::not_yet;
+use crate::backend::{self, Durability, ReadLevel, State, Store};
+use crate::config::value::Value as _;
+use crate::telemetry::stats::Rpc;
+
+/// The version that GetStatus and GetCapabilities tell.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The service of one runtime.
+#[derive(Debug)]
+pub struct Admin<S> {
+    core: Arc<Core<S>>,
+}
+
+impl<S: Store> Admin<S> {
+    pub fn new(core: Arc<Core<S>>) -> Self {
+        Self { core }
+    }
+
+    fn not_yet<T>(&self, what: &str) -> Result<Response<T>, Status> {
+        answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
+    }
+}
+
+fn length(bytes: usize) -> i64 {
+    signed(bytes as u64)
+}
+
+impl<S: Store> Core<S> {
+    /// The header of a reply that reveals nothing but the state itself; empty while
+    /// loading.
+    fn state_header(&self) -> v1::ResponseHeader {
+        self.shared.store.get().map_or_else(v1::ResponseHeader::default, |store| {
+            let seen = Seen {
+                store_revision: store.store_revision(),
+                reveals: 0,
+                wait: None,
+                wrote: false,
+            };
+            self.header_with_position(store, seen)
+        })
+    }
+
+    fn status(&self) -> v1::GetStatusResponse {
+        let settings = &self.shared.settings;
+        let common = v1::GetStatusResponse {
+            sync_policy: settings.sync.show(),
+            uptime_ms: millis(self.shared.started.elapsed()),
+            version: VERSION.to_owned(),
+            data_dir: settings.data_dir.display().to_string(),
+            wall_time_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            ..v1::GetStatusResponse::default()
+        };
+        let Some(store) = self.shared.store.get() else {
+            return self.loading(common);
+        };
+        let status = store.status();
+        let draining = *self.shared.draining.borrow();
+        let (state, detail) = state(&status, draining);
+        v1::GetStatusResponse {
+            header: Some(self.state_header()),
+            state: state.into(),
+            state_detail: detail,
+            keys: signed(status.keys),
+            memory_bytes: signed(status.memory_bytes),
+            memory_max_bytes: signed(status.memory_max_bytes.unwrap_or(0)),
+            store_revision: signed(status.store_revision),
+            logged_revision: signed(status.positions.logged),
+            durable_revision: signed(status.positions.durable),
+            log_segments: signed(status.segments),
+            log_bytes: signed(status.log_bytes),
+            in_flight_operations: signed(status.in_flight_units),
+            in_flight_bytes: signed(status.in_flight_bytes),
+            store_id: status.store_id,
+            data_dir: status.dir.display().to_string(),
+            recovery: Some(recovery(&status.recovery)),
+            ..common
+        }
+    }
+
+    fn loading(&self, common: v1::GetStatusResponse) -> v1::GetStatusResponse {
+        let loading = &self.shared.loading;
+        let load = |number: &std::sync::atomic::AtomicU64| signed(number.load(Ordering::Relaxed));
+        v1::GetStatusResponse {
+            header: Some(v1::ResponseHeader::default()),
+            state: v1::ServerState::Loading.into(),
+            state_detail: "the store is being read from disk".to_owned(),
+            loading: Some(v1::LoadProgress {
+                bytes_done: load(&loading.bytes_done),
+                bytes_total: load(&loading.bytes_total),
+                // The engine counts units when it has them all.
+                units: 0,
+            }),
+            ..common
+        }
+    }
+
+    fn limits(&self) -> v1::GetLimitsResponse {
+        let (settings, limits) = (&self.shared.settings, &self.shared.limits);
+        v1::GetLimitsResponse {
+            header: Some(self.state_header()),
+            key_bytes: length(limits.key_bytes),
+            key_bytes_cap: length(kvcore::base::limits::KEY_BYTES_CAP),
+            value_bytes: length(limits.value_bytes),
+            value_bytes_cap: length(kvcore::base::limits::VALUE_BYTES_CAP),
+            batch_operations: length(limits.batch_operations),
+            batch_bytes: length(limits.batch_bytes),
+            reply_bytes: length(limits.reply_bytes),
+            in_flight_operations: length(settings.in_flight_operations),
+            in_flight_bytes: signed(settings.in_flight_bytes.0),
+            streams_per_connection: length(settings.max_streams),
+            pipeline_operations: length(PIPELINE_OPERATIONS),
+            pipeline_bytes: length(PIPELINE_BYTES),
+            request_bytes: length(limits.request_message()),
+            connections: length(settings.max_connections),
+            memory_max_bytes: signed(settings.memory_max_bytes.0.unwrap_or(0)),
+            // Of calls that this version does not serve: zero, as documented there.
+            ..v1::GetLimitsResponse::default()
+        }
+    }
+
+    fn capabilities(&self) -> v1::GetCapabilitiesResponse {
+        let store = self.shared.store.get();
+        v1::GetCapabilitiesResponse {
+            header: Some(self.state_header()),
+            capabilities: CAPABILITIES.iter().map(|c| (*c).into()).collect(),
+            transaction_scope: v1::TransactionScope::Unspecified.into(),
+            ttl_granularity_ms: 0,
+            scan_order: v1::ScanOrder::Unspecified.into(),
+            history: v1::History::None.into(),
+            durabilities: [Durability::None, Durability::Logged, Durability::Synced]
+                .map(|d| durability(d).into())
+                .to_vec(),
+            default_durability: store
+                .map_or(v1::Durability::Unspecified, |s| durability(s.default_durability()))
+                .into(),
+            default_read_level: store
+                .map_or(v1::ReadLevel::Unspecified, |s| match s.default_read_level() {
+                    ReadLevel::Durable => v1::ReadLevel::Durable,
+                    ReadLevel::Latest => v1::ReadLevel::Latest,
+                })
+                .into(),
+            version: VERSION.to_owned(),
+        }
+    }
+}
+
+fn millis(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+const fn durability(durability: Durability) -> v1::Durability {
+    match durability {
+        Durability::None => v1::Durability::None,
+        Durability::Logged => v1::Durability::Logged,
+        Durability::Synced => v1::Durability::Synced,
+    }
+}
+
+fn state(status: &backend::Status, draining: bool) -> (v1::ServerState, String) {
+    match &status.state {
+        State::Failed(reason) => (v1::ServerState::Poisoned, reason.clone()),
+        State::NoSpace(reason) => (
+            v1::ServerState::NoLogSpace,
+            format!("no disk space for the log, only deletes are taken: {reason}"),
+        ),
+        State::Draining => (v1::ServerState::Draining, "the server is stopping".to_owned()),
+        State::Writable if draining => {
+            (v1::ServerState::Draining, "the server is stopping".to_owned())
+        }
+        State::Writable => (v1::ServerState::Serving, String::new()),
+    }
+}
+
+fn recovery(recovery: &backend::Recovery) -> v1::RecoveryReport {
+    let gap = |(first, last): &(u64, u64)| v1::RevisionGap {
+        first: signed(*first),
+        last: signed(*last),
+    };
+    v1::RecoveryReport {
+        took_ms: signed(recovery.took_ms),
+        units: signed(recovery.units),
+        segments: signed(recovery.segments),
+        bytes: signed(recovery.bytes),
+        quarantined_bytes: signed(recovery.torn_bytes),
+        started_clean: recovery.clean_start,
+        gaps: recovery.gaps.iter().map(gap).collect(),
+    }
+}
+
+type Replies<T> = BoxStream<'static, Result<T, Status>>;
+
+#[tonic::async_trait]
+impl<S: Store> AdminService for Admin<S> {
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        answer(self.core.begin(Rpc::GetStatus), Ok(self.core.status()))
+    }
+
+    async fn get_limits(
+        &self,
+        _: Request<v1::GetLimitsRequest>,
+    ) -> Result<Response<v1::GetLimitsResponse>, Status> {
+        answer(self.core.begin(Rpc::GetLimits), Ok(self.core.limits()))
+    }
+
+    async fn get_capabilities(
+        &self,
+        _: Request<v1::GetCapabilitiesRequest>,
+    ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
+        answer(self.core.begin(Rpc::GetCapabilities), Ok(self.core.capabilities()))
+    }
+
+    async fn get_config(
+        &self,
+        _: Request<v1::GetConfigRequest>,
+    ) -> Result<Response<v1::GetConfigResponse>, Status> {
+        self.not_yet("GetConfig")
+    }
+
+    async fn create_snapshot(
+        &self,
+        _: Request<v1::CreateSnapshotRequest>,
+    ) -> Result<Response<v1::CreateSnapshotResponse>, Status> {
+        self.not_yet("CreateSnapshot")
+    }
+
+    type BackupStream = Replies<v1::BackupResponse>;
+
+    async fn backup(
+        &self,
+        _: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        self.not_yet("Backup")
+    }
+
+    type VerifyStream = Replies<v1::VerifyResponse>;
+
+    async fn verify(
+        &self,
+        _: Request<v1::VerifyRequest>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        self.not_yet("Verify")
+    }
+
+    async fn hash(
+        &self,
+        _: Request<v1::HashRequest>,
+    ) -> Result<Response<v1::HashResponse>, Status> {
+        self.not_yet("Hash")
+    }
+
+    async fn acknowledge_repair(
+        &self,
+        _: Request<v1::AcknowledgeRepairRequest>,
+    ) -> Result<Response<v1::AcknowledgeRepairResponse>, Status> {
+        self.not_yet("AcknowledgeRepair")
+    }
+
+    async fn reload(
+        &self,
+        _: Request<v1::ReloadRequest>,
+    ) -> Result<Response<v1::ReloadResponse>, Status> {
+        self.not_yet("Reload")
+    }
+
+    async fn compact(
+        &self,
+        _: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        self.not_yet("Compact")
+    }
+}

@@ -1,0 +1,285 @@
+//! The answers of a pipeline between their operation and their reply.
+
+use std::collections::VecDeque;
+
+use kvproto::v1::{
+    self, batch_write_operation::Operation as Item, operation::Operation as Op,
+    operation_result::Result as OpResult,
+};
+use tonic::Code;
+
+use super::convert;
+use super::core::{Core, Done, Headed as _, Seen};
+use super::operations::not_yet;
+use super::status::Refusal;
+use crate::backend::{Revision, Store};
+use crate::telemetry::stats::Rpc;
+use crate::waiter::{Level, Unreached};
+
+/// Most results in one message.
+const RESULTS: usize = 512;
+/// What an answer may cost on the wire beside keys and values: tags, lengths, two
+/// records' numbers, the header.
+const OVERHEAD: usize = 160;
+
+/// One executed operation.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    id: u64,
+    rpc: Rpc,
+    result: OpResult,
+    /// Absent for errors: they show nothing.
+    seen: Option<Seen>,
+    /// Keys and values, of the operation and of the reply.
+    asked: usize,
+    reply: usize,
+}
+
+impl Answer {
+    /// What it holds in memory.
+    fn bytes(&self) -> usize {
+        self.asked + self.reply
+    }
+
+    /// About how many bytes it is on the wire.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply
+    }
+
+    fn wait(&self) -> Option<(Level, Revision)> {
+        self.seen.and_then(|seen| seen.wait)
+    }
+}
+
+/// Answers in stream order.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    queue: VecDeque<Answer>,
+    bytes: usize,
+    /// Newest state of the store that an answer has told of.
+    store_revision: Revision,
+}
+
+impl Answers {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, answer: Answer) {
+        self.bytes += answer.bytes();
+        self.queue.push_back(answer);
+    }
+
+    /// What the first answer waits for.
+    pub(crate) fn front_wait(&self) -> Option<(Level, Revision)> {
+        self.queue.front().and_then(Answer::wait)
+    }
+
+    /// The answers at the front that are ready, as one message. `ended` is why the
+    /// wait of the first has ended, if it has: a failed log or a stopping server
+    /// ends those behind it as well.
+    pub(crate) fn take_ready<S: Store>(
+        &mut self,
+        core: &Core<S>,
+        store: &S,
+        mut ended: Option<Unreached>,
+    ) -> Option<v1::PipelineResponse> {
+        let positions = store.positions();
+        let limit = core.shared.limits.reply_bytes;
+        let (mut results, mut bytes, mut reveals) = (Vec::new(), 0, 0);
+        while let Some(front) = self.queue.front() {
+            let reached = front.wait().is_none_or(|(level, at)| level.of(positions) >= at);
+            let full = results.len() == RESULTS || (bytes > 0 && bytes + front.reply > limit);
+            if full || (!reached && ended.is_none()) {
+                break;
+            }
+            let answer = self.queue.pop_front()?;
+            self.bytes -= answer.bytes();
+            bytes += answer.reply;
+            if let Some(seen) = answer.seen {
+                self.store_revision = self.store_revision.max(seen.store_revision);
+                reveals = reveals.max(seen.reveals);
+            }
+            let unreached = if reached { None } else { ended.clone() };
+            results.push(answer.finish(core, store, unreached.as_ref()));
+            if ended == Some(Unreached::Deadline) {
+                ended = None;
+            }
+        }
+        if results.is_empty() {
+            return None;
+        }
+        if self.store_revision == 0 {
+            self.store_revision = store.store_revision();
+        }
+        let seen = Seen {
+            store_revision: self.store_revision,
+            reveals,
+            wait: None,
+            wrote: false,
+        };
+        Some(v1::PipelineResponse {
+            header: Some(core.header_with_position(store, seen)),
+            results,
+        })
+    }
+}
+
+impl Answer {
+    /// The result for the wire, with its header; an error if its wait ended early.
+    fn finish<S: Store>(
+        self,
+        core: &Core<S>,
+        store: &S,
+        unreached: Option<&Unreached>,
+    ) -> v1::OperationResult {
+        let mut result = self.result;
+        if let Some(seen) = self.seen {
+            match unreached {
+                Some(unreached) => {
+                    result = OpResult::Error(seen.unreached(unreached).into_item());
+                }
+                None => set_header(&mut result, core.header(store, seen)),
+            }
+        }
+        let code = match &result {
+            OpResult::Error(error) => Code::from(error.code),
+            _ => Code::Ok,
+        };
+        core.stats.operation(self.rpc, code);
+        v1::OperationResult {
+            id: self.id,
+            result: Some(result),
+        }
+    }
+}
+
+fn set_header(result: &mut OpResult, header: v1::ResponseHeader) {
+    match result {
+        OpResult::Get(reply) => reply.set_header(header),
+        OpResult::Set(reply) => reply.set_header(header),
+        OpResult::Delete(reply) => reply.set_header(header),
+        OpResult::BatchGet(reply) => reply.set_header(header),
+        OpResult::BatchWrite(reply) => reply.set_header(header),
+        // Not built: these never come out of an operation.
+        OpResult::Increment(_)
+        | OpResult::Expire(_)
+        | OpResult::Txn(_)
+        | OpResult::Count(_)
+        | OpResult::DeleteRange(_)
+        | OpResult::Error(_) => {}
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// Runs one operation of a pipeline, unless `keeps_up` is against it; a refusal
+    /// fills its slot.
+    pub(crate) async fn execute(
+        &self,
+        store: &S,
+        operation: v1::Operation,
+        keeps_up: Result<(), Refusal>,
+    ) -> Answer {
+        let asked = weight(&operation);
+        let (rpc, place, done) = match keeps_up {
+            Ok(()) => self.run(store, operation.operation.as_ref()).await,
+            Err(refusal) => (Rpc::Pipeline, "operation", Err(refusal)),
+        };
+        let (result, seen) = match done {
+            Ok((result, seen)) => (result, Some(seen)),
+            Err(refusal) => (OpResult::Error(refusal.inside(place).into_item()), None),
+        };
+        let reply = result_weight(&result) + OVERHEAD;
+        Answer {
+            id: operation.id,
+            rpc,
+            result,
+            seen,
+            asked,
+            reply,
+        }
+    }
+
+    /// What to count it as, where its fields are, and what became of it.
+    async fn run(&self, store: &S, operation: Option<&Op>) -> (Rpc, &'static str, Ran) {
+        match operation {
+            Some(Op::Get(get)) => {
+                (Rpc::Get, "get", self.get(store, get).await.map(wrap(OpResult::Get)))
+            }
+            Some(Op::Set(set)) => {
+                (Rpc::Set, "set", self.set(store, set, None).await.map(wrap(OpResult::Set)))
+            }
+            Some(Op::Delete(delete)) => {
+                let done = self.delete(store, delete, None).await;
+                (Rpc::Delete, "delete", done.map(wrap(OpResult::Delete)))
+            }
+            Some(Op::BatchGet(batch)) => {
+                let done = self.batch_get(store, batch).await;
+                (Rpc::BatchGet, "batch_get", done.map(wrap(OpResult::BatchGet)))
+            }
+            Some(Op::BatchWrite(batch)) => {
+                let done = self.batch_write(store, batch, None).await;
+                (Rpc::BatchWrite, "batch_write", done.map(wrap(OpResult::BatchWrite)))
+            }
+            other => (Rpc::NotYet, "operation", Err(not_served(other))),
+        }
+    }
+}
+
+type Ran = Result<(OpResult, Seen), Refusal>;
+
+fn wrap<T>(variant: fn(T) -> OpResult) -> impl FnOnce(Done<T>) -> (OpResult, Seen) {
+    move |done| (variant(done.reply), done.seen)
+}
+
+fn not_served(operation: Option<&Op>) -> Refusal {
+    match operation {
+        Some(Op::Increment(_)) => not_yet("Increment"),
+        Some(Op::Expire(_)) => not_yet("Expire"),
+        Some(Op::Txn(_)) => not_yet("Txn"),
+        Some(Op::Count(_)) => not_yet("Count"),
+        Some(Op::DeleteRange(_)) => not_yet("DeleteRange"),
+        _ => convert::unsupported("oneof", "no operation that this version knows is set"),
+    }
+}
+
+/// Bytes of keys and values that an operation brings.
+pub(crate) fn weight(operation: &v1::Operation) -> usize {
+    match &operation.operation {
+        Some(Op::Get(get)) => get.key.len(),
+        Some(Op::Set(set)) => set.key.len() + set.value.len(),
+        Some(Op::Delete(delete)) => delete.key.len(),
+        Some(Op::BatchWrite(batch)) => batch.operations.iter().map(item_weight).sum(),
+        Some(other) => other.encoded_len(),
+        None => 0,
+    }
+}
+
+/// Bytes of key and value that an item of a batch brings.
+pub(crate) fn item_weight(item: &v1::BatchWriteOperation) -> usize {
+    match &item.operation {
+        Some(Item::Set(set)) => set.key.len() + set.value.len(),
+        Some(Item::Delete(delete)) => delete.key.len(),
+        Some(Item::Increment(_) | Item::Expire(_)) | None => 0,
+    }
+}
+
+fn result_weight(result: &OpResult) -> usize {
+    let record = |record: &Option<v1::Record>| {
+        record.as_ref().map_or(0, |record| record.key.len() + record.value.len())
+    };
+    match result {
+        OpResult::Get(reply) => record(&reply.record),
+        OpResult::Set(reply) => record(&reply.previous) + record(&reply.current),
+        OpResult::Delete(reply) => record(&reply.previous) + record(&reply.current),
+        other => other.encoded_len(),
+    }
+}

@@ -1,0 +1,52 @@
+//! The limits that the services enforce, as lengths.
+
+use std::time::Duration;
+
+use crate::backend::Patience;
+use crate::config::Settings;
+
+/// What the decoder of a message may need beside its keys and values.
+const SLACK: usize = 64 << 10;
+/// Unanswered operations and bytes at which a pipeline stops reading.
+pub const PIPELINE_OPERATIONS: usize = 4096;
+pub const PIPELINE_BYTES: usize = 4 << 20;
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub key_bytes: usize,
+    pub value_bytes: usize,
+    pub batch_operations: usize,
+    pub batch_bytes: usize,
+    pub reply_bytes: usize,
+    pub admission_wait: Duration,
+}
+
+impl Limits {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            key_bytes: settings.key_bytes.bytes(),
+            value_bytes: settings.value_bytes.bytes(),
+            batch_operations: settings.batch_operations,
+            batch_bytes: settings.batch_bytes.bytes(),
+            reply_bytes: settings.reply_bytes.bytes(),
+            admission_wait: settings.admission_wait,
+        }
+    }
+
+    /// Longest request message that is decoded.
+    pub fn request_message(&self) -> usize {
+        self.batch_bytes.max(self.key_bytes + self.value_bytes) + SLACK
+    }
+
+    /// Longest reply message that is encoded.
+    pub fn reply_message(&self) -> usize {
+        self.reply_bytes.max(self.key_bytes + self.value_bytes) + SLACK
+    }
+
+    pub fn patience(&self, deadline: Option<std::time::Instant>) -> Patience {
+        Patience {
+            wait: self.admission_wait,
+            deadline,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! WatchService and LeaseService: declared in the protocol, built later. Every call
+//! is refused with NOT_YET.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use kvproto::v1::{self, lease_service_server::LeaseService, watch_service_server::WatchService};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::core::{Core, answer};
+use super::operations::not_yet;
+use crate::backend::Store;
+use crate::telemetry::stats::Rpc;
+
+/// Refuses every call of the services that are not built.
+#[derive(Debug)]
+pub struct NotYet<S> {
+    core: Arc<Core<S>>,
+}
+
+impl<S: Store> NotYet<S> {
+    pub fn new(core: Arc<Core<S>>) -> Self {
+        Self { core }
+    }
+
+    fn refuse<T>(&self, what: &str) -> Result<Response<T>, Status> {
+        answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
+    }
+}
+
+type Replies<T> = BoxStream<'static, Result<T, Status>>;
+
+#[tonic::async_trait]
+impl<S: Store> WatchService for NotYet<S> {
+    type WatchStream = Replies<v1::WatchResponse>;
+
+    async fn watch(
+        &self,
+        _: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.refuse("Watch")
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store> LeaseService for NotYet<S> {
+    type KeepAliveStream = Replies<v1::KeepAliveResponse>;
+
+    async fn grant(
+        &self,
+        _: Request<v1::GrantRequest>,
+    ) -> Result<Response<v1::GrantResponse>, Status> {
+        self.refuse("Grant")
+    }
+
+    async fn revoke(
+        &self,
+        _: Request<v1::RevokeRequest>,
+    ) -> Result<Response<v1::RevokeResponse>, Status> {
+        self.refuse("Revoke")
+    }
+
+    async fn keep_alive(
+        &self,
+        _: Request<Streaming<v1::KeepAliveRequest>>,
+    ) -> Result<Response<Self::KeepAliveStream>, Status> {
+        self.refuse("KeepAlive")
+    }
+
+    async fn time_to_live(
+        &self,
+        _: Request<v1::TimeToLiveRequest>,
+    ) -> Result<Response<v1::TimeToLiveResponse>, Status> {
+        self.refuse("TimeToLive")
+    }
+
+    async fn list(&self, _: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
+        self.refuse("List")
+    }
+}

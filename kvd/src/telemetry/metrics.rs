@@ -1,0 +1,284 @@
+//! `/metrics`: everything is read when it is asked for, so nothing is paid before.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tonic::Code;
+
+use super::health::Health;
+use super::http::Source;
+use super::process;
+use super::stats::{CODES, Rpc, Stats};
+use crate::backend::{State, Status, Store};
+use crate::connection::Caps;
+use crate::intake::Intake;
+use crate::service::core::Shared;
+use crate::waiter::Waiters;
+
+/// All that is counted and measured.
+#[derive(Debug)]
+pub struct Figures<S> {
+    pub shared: Arc<Shared<S>>,
+    pub caps: Arc<Caps>,
+    pub intake: Arc<Intake>,
+    pub stats: Vec<Arc<Stats>>,
+    pub waiters: Vec<Arc<Waiters>>,
+}
+
+impl<S: Store + fmt::Debug> Source for Figures<S> {
+    fn health(&self) -> Health {
+        Health::of(&self.shared)
+    }
+
+    fn metrics(&self) -> String {
+        let mut registry = Registry::default();
+        let snapshot = Snapshot::take(self);
+        registry.register_collector(Box::new(snapshot));
+        let mut out = String::with_capacity(8 << 10);
+        if text::encode(&mut out, &registry).is_err() {
+            // Writing to a string does not fail.
+            let _ = out.write_str("# EOF\n");
+        }
+        out
+    }
+}
+
+/// The figures of one moment.
+#[derive(Debug)]
+struct Snapshot {
+    calls: Vec<Count>,
+    operations: Vec<Count>,
+    in_flight: u64,
+    waits: usize,
+    health: Health,
+    connections: usize,
+    accepted: u64,
+    refused: [(&'static str, u64); 2],
+    accept_errors: u64,
+    held: usize,
+    status: Option<Status>,
+    uptime: f64,
+}
+
+#[derive(Debug)]
+struct Count {
+    name: &'static str,
+    code: Code,
+    value: u64,
+}
+
+impl Snapshot {
+    fn take<S: Store>(figures: &Figures<S>) -> Self {
+        let caps = &figures.caps;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            calls: counts(&figures.stats, Stats::calls),
+            operations: counts(&figures.stats, Stats::operations),
+            in_flight: figures.stats.iter().map(|stats| stats.in_flight()).sum(),
+            waits: figures.waiters.iter().map(|waiters| waiters.len()).sum(),
+            health: Health::of(&figures.shared),
+            connections: caps.open(),
+            accepted: load(&caps.accepted),
+            refused: [("total", load(&caps.refused_total)), ("ip", load(&caps.refused_per_ip))],
+            accept_errors: load(&caps.accept_errors),
+            held: figures.intake.held(),
+            status: figures.shared.store.get().map(Store::status),
+            uptime: figures.shared.started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// What has happened at least once, over all runtimes.
+fn counts(stats: &[Arc<Stats>], read: fn(&Stats, Rpc, Code) -> u64) -> Vec<Count> {
+    let codes = (0..CODES).filter_map(|code| i32::try_from(code).ok());
+    let pairs = Rpc::ALL
+        .into_iter()
+        .flat_map(|rpc| codes.clone().map(move |code| (rpc, Code::from_i32(code))));
+    pairs
+        .map(|(rpc, code)| Count {
+            name: rpc.name(),
+            code,
+            value: stats.iter().map(|stats| read(stats, rpc, code)).sum(),
+        })
+        .filter(|count| count.value > 0)
+        .collect()
+}
+
+/// Writes single figures and families.
+struct Out<'a> {
+    encoder: DescriptorEncoder<'a>,
+}
+
+type Result = fmt::Result;
+
+impl Out<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: f64) -> Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn count(&mut self, name: &str, help: &str, value: u64) -> Result {
+        self.counter(name, help, value as f64)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn level(&mut self, name: &str, help: &str, value: u64) -> Result {
+        self.gauge(name, help, value as f64)
+    }
+
+    fn by_rpc(&mut self, name: &str, help: &str, counts: &[Count]) -> Result {
+        let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for count in counts {
+            let code = format!("{:?}", count.code);
+            let labels = [("rpc", count.name), ("code", code.as_str())];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, f64>(&count.value, None)?;
+        }
+        Ok(())
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        label: &str,
+        values: &[(&str, u64)],
+    ) -> Result {
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (value, number) in values {
+            let labels = [(label, *value)];
+            let mut metric = family.encode_family(&labels)?;
+            match kind {
+                MetricType::Counter => {
+                    metric.encode_counter::<NoLabelSet, _, f64>(number, None)?;
+                }
+                _ => metric.encode_gauge(number)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result {
+        let out = &mut Out { encoder };
+        self.serving(out)?;
+        self.connections(out)?;
+        if let Some(status) = &self.status {
+            store(out, status)?;
+            log(out, status)?;
+        }
+        self.process(out)
+    }
+}
+
+impl Snapshot {
+    fn serving(&self, out: &mut Out<'_>) -> Result {
+        out.by_rpc("kvd_requests", "Calls that have ended, by name and code.", &self.calls)?;
+        out.by_rpc(
+            "kvd_pipeline_operations",
+            "Operations of pipelines that were answered, by name and code.",
+            &self.operations,
+        )?;
+        out.level("kvd_requests_in_flight", "Calls begun and not ended.", self.in_flight)?;
+        out.level("kvd_waits", "Replies that wait for the log.", self.waits as u64)?;
+        let ready = [
+            ("read", u64::from(self.health.reads)),
+            ("write", u64::from(self.health.writes)),
+        ];
+        out.family("kvd_ready", "1 if such calls are served.", MetricType::Gauge, "kind", &ready)
+    }
+
+    fn connections(&self, out: &mut Out<'_>) -> Result {
+        out.level("kvd_connections", "Open connections.", self.connections as u64)?;
+        out.count("kvd_connections_accepted", "Connections accepted.", self.accepted)?;
+        out.family(
+            "kvd_connections_refused",
+            "Connections closed because a cap was reached, by cap.",
+            MetricType::Counter,
+            "cap",
+            &self.refused,
+        )?;
+        out.count("kvd_accept_errors", "Failures to accept.", self.accept_errors)?;
+        out.level(
+            "kvd_request_memory_bytes",
+            "Bytes of messages that have begun to arrive and are not complete.",
+            self.held as u64,
+        )
+    }
+
+    fn process(&self, out: &mut Out<'_>) -> Result {
+        if let Some((allocated, resident)) = process::jemalloc() {
+            out.level("kvd_jemalloc_allocated_bytes", "Bytes in use by the program.", allocated)?;
+            out.level("kvd_jemalloc_resident_bytes", "Bytes the allocator has mapped.", resident)?;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = now.as_secs_f64() - self.uptime;
+        out.gauge("process_start_time_seconds", "When the process started.", started)?;
+        if let Some(seconds) = process::cpu_seconds() {
+            out.counter("process_cpu_seconds", "CPU time, user and system.", seconds)?;
+        }
+        if let Some(bytes) = process::resident_bytes() {
+            out.level("process_resident_memory_bytes", "Resident memory.", bytes)?;
+        }
+        if let Some(number) = process::open_descriptors() {
+            out.level("process_open_fds", "Open file descriptors.", number)?;
+        }
+        Ok(())
+    }
+}
+
+fn store(out: &mut Out<'_>, status: &Status) -> Result {
+    out.level("kvd_keys", "Keys in the store.", status.keys)?;
+    out.level("kvd_memory_bytes", "Bytes of keys, values and bookkeeping.", status.memory_bytes)?;
+    let limit = status.memory_max_bytes.unwrap_or(0);
+    out.level("kvd_memory_max_bytes", "Limit of kvd_memory_bytes; 0 is none.", limit)?;
+    let revisions = [
+        ("store", status.store_revision),
+        ("logged", status.positions.logged),
+        ("durable", status.positions.durable),
+    ];
+    out.family("kvd_revision", "Newest revision.", MetricType::Gauge, "at", &revisions)?;
+    let is = |state: bool| u64::from(state);
+    let states = [
+        ("writable", is(status.state == State::Writable)),
+        ("no_log_space", is(matches!(status.state, State::NoSpace(_)))),
+        ("draining", is(status.state == State::Draining)),
+        ("log_failed", is(matches!(status.state, State::Failed(_)))),
+    ];
+    out.family("kvd_state", "1 for the state of the engine.", MetricType::Gauge, "state", &states)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+fn log(out: &mut Out<'_>, status: &Status) -> Result {
+    let counters = &status.counters;
+    out.level("kvd_log_segments", "Log files, spares not counted.", status.segments)?;
+    out.level("kvd_log_bytes", "Bytes of these files.", status.log_bytes)?;
+    out.level("kvd_log_spares", "Log files prepared ahead.", status.spares)?;
+    out.level("kvd_in_flight_operations", "Writes not in the log yet.", status.in_flight_units)?;
+    out.level("kvd_in_flight_bytes", "Their bytes.", status.in_flight_bytes)?;
+    out.count("kvd_log_groups", "Groups of writes logged.", counters.groups)?;
+    out.count("kvd_log_units", "Writes logged.", counters.units)?;
+    out.count("kvd_log_written_bytes", "Bytes written to the log.", counters.log_bytes_written)?;
+    out.count("kvd_log_rotations", "Times a new log file was begun.", counters.rotations)?;
+    out.count("kvd_log_syncs", "Syncs of the log.", counters.syncs)?;
+    let seconds = counters.sync_nanos_total as f64 / 1e9;
+    out.counter("kvd_log_sync_seconds", "Time spent syncing.", seconds)?;
+    let recovery = &status.recovery;
+    out.level("kvd_recovery_ms", "How long the last start took.", recovery.took_ms)?;
+    out.level("kvd_recovery_units", "Writes it read back.", recovery.units)?;
+    out.level("kvd_recovery_torn_bytes", "Bytes of a torn end it cut.", recovery.torn_bytes)
+}

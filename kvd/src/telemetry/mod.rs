@@ -1,0 +1,8 @@
+//! What the daemon tells about itself: logs, counts, metrics, health.
+
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+mod process;
+pub mod stats;

@@ -1,0 +1,414 @@
+//! Who waits for the log, on one runtime.
+//!
+//! A handler that has applied a write waits for its revision to be logged or
+//! durable. The log's thread must not pay per waiter, and a handler must not pay
+//! for a channel: so each runtime has one [`Waiters`], the log pokes it at most
+//! once per advance, and one task ([`Waiters::drive`]) wakes whoever is due, in
+//! revision order, on the runtime that they live on.
+//!
+//! ```text
+//!  log thread: position.store ─ fence ─ wanted.load ──► poke (only if somebody is due)
+//!  handler:    wanted.store ─── fence ─ position.load ─► already there? then no wait
+//!  driver:     poked ─► pop every entry <= position ─► wake
+//! ```
+//! The two fences are what makes a missed wake-up impossible: one of the two sides
+//! sees the other's store.
+//!
+//! An entry lives from the first poll of its wait until the positions pass it. A
+//! handler that goes away clears its waker only; entries without one are swept
+//! when they are many, so clients that come and go while the disk stands still
+//! leave nothing behind.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::backend::{Positions, Revision, Store};
+
+/// Which position a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Logged = 0,
+    Durable = 1,
+}
+
+impl Level {
+    pub fn of(self, positions: Positions) -> Revision {
+        match self {
+            Self::Logged => positions.logged,
+            Self::Durable => positions.durable,
+        }
+    }
+}
+
+/// Why a wait ended before its revision was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// The log has failed; the reason.
+    Failed(Arc<str>),
+    /// The caller's deadline, or the server's own limit, passed.
+    Deadline,
+    /// The server stops and waits no longer.
+    Cut,
+}
+
+/// A queue is swept when this many of its entries, and half of all, are dead.
+const SWEEP_AT: usize = 1024;
+/// How often waits are held against the server's own limit.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The waits of one runtime.
+pub struct Waiters {
+    inner: Mutex<Inner>,
+    /// Lowest revision wanted per level; `u64::MAX` is none.
+    wanted: [AtomicU64; 2],
+    poked: AtomicBool,
+    driver: AtomicWaker,
+    cut: AtomicBool,
+    tick: AtomicU32,
+    /// Ticks a wait may last.
+    limit: u32,
+}
+
+impl fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiters").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    queues: [BinaryHeap<Reverse<(Revision, u32)>>; 2],
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Entries whose waiter has gone.
+    dead: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Tells this use of the slot from earlier ones.
+    generation: u32,
+    expires: u32,
+    waker: Option<Waker>,
+}
+
+impl Waiters {
+    /// `limit` ends waits of callers without a deadline; it is checked once a second.
+    pub fn new(limit: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::default(),
+            wanted: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
+            poked: AtomicBool::new(false),
+            driver: AtomicWaker::new(),
+            cut: AtomicBool::new(false),
+            tick: AtomicU32::new(0),
+            limit: u32::try_from(limit.as_secs()).unwrap_or(u32::MAX / 2) + 1,
+        })
+    }
+
+    /// Waits, live and dead.
+    pub fn len(&self) -> usize {
+        self.inner.lock().queues.iter().map(BinaryHeap::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends all waits, now and from now on, with [`Unreached::Cut`].
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        self.poke();
+    }
+
+    /// Called by the log after an advance or a failure.
+    pub fn advanced(&self, positions: Positions, failed: bool) {
+        fence(Ordering::SeqCst);
+        let due = |level: Level| {
+            self.wanted[level as usize].load(Ordering::Relaxed) <= level.of(positions)
+        };
+        if failed || due(Level::Durable) || due(Level::Logged) {
+            self.poke();
+        }
+    }
+
+    fn poke(&self) {
+        if !self.poked.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+    }
+
+    /// The one task per runtime that completes waits. Never ends.
+    pub async fn drive<S: Store>(self: Arc<Self>, store: Arc<OnceLock<S>>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut due = Vec::new();
+        poll_fn(|cx| {
+            self.driver.register(cx.waker());
+            if self.poked.swap(false, Ordering::AcqRel)
+                && let Some(store) = store.get()
+            {
+                let all = self.cut.load(Ordering::SeqCst) || store.failure().is_some();
+                self.take_due(store.positions(), all, &mut due);
+            }
+            while ticks.poll_tick(cx).is_ready() {
+                self.take_expired(&mut due);
+            }
+            for waker in due.drain(..) {
+                waker.wake();
+            }
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Removes every entry at or below the positions, or every entry at all.
+    fn take_due(&self, positions: Positions, all: bool, due: &mut Vec<Waker>) {
+        let mut inner = self.inner.lock();
+        for level in [Level::Logged, Level::Durable] {
+            let reached = if all { u64::MAX } else { level.of(positions) };
+            while let Some(Reverse((revision, slot))) = inner.queues[level as usize].peek().copied()
+                && revision <= reached
+            {
+                inner.queues[level as usize].pop();
+                match inner.release(slot) {
+                    Some(waker) => due.push(waker),
+                    None => inner.dead -= 1,
+                }
+            }
+            self.set_wanted(&inner, level);
+        }
+        // An advance between reading the positions and storing `wanted` saw the old
+        // `wanted`, which was due, and has poked again.
+    }
+
+    /// Wakes, without removing, every wait that has lasted longer than the limit.
+    fn take_expired(&self, due: &mut Vec<Waker>) {
+        let now = self.tick.fetch_add(1, Ordering::Relaxed) + 1;
+        let inner = self.inner.lock();
+        let late = inner.slots.iter().filter(|slot| slot.expires <= now);
+        due.extend(late.filter_map(|slot| slot.waker.clone()));
+    }
+
+    fn set_wanted(&self, inner: &Inner, level: Level) {
+        let lowest = inner.queues[level as usize].peek();
+        let lowest = lowest.map_or(u64::MAX, |Reverse((revision, _))| *revision);
+        self.wanted[level as usize].store(lowest, Ordering::Relaxed);
+    }
+
+    /// Ready as soon as `revision` has reached `level` in the store.
+    pub fn wait<'a, S: Store>(
+        &'a self,
+        store: &'a S,
+        revision: Revision,
+        level: Level,
+        deadline: Option<std::time::Instant>,
+    ) -> Wait<'a, S> {
+        Wait {
+            waiters: self,
+            store,
+            revision,
+            level,
+            deadline: deadline.map(Instant::from_std),
+            timer: None,
+            entry: None,
+        }
+    }
+
+    /// One poll of a wait whose place in the queue the caller keeps in `entry`.
+    pub(crate) fn poll_reached<S: Store>(
+        &self,
+        store: &S,
+        revision: Revision,
+        level: Level,
+        entry: &mut Option<Entry>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Unreached>> {
+        let reached = || level.of(store.positions()) >= revision;
+        if reached() {
+            // The driver has removed the entry or is about to.
+            *entry = None;
+            return Poll::Ready(Ok(()));
+        }
+        let expires = match entry {
+            Some(entry) => {
+                self.renew(entry, cx.waker());
+                entry.expires
+            }
+            None => {
+                if level == Level::Durable {
+                    store.want_durable(revision);
+                }
+                entry.insert(self.enter(revision, level, cx.waker())).expires
+            }
+        };
+        // Asked before the second look: what is reached after the end was not promised.
+        let ended = self.ended(store, expires);
+        // Again, now that the other side can see us: see the module's picture.
+        if reached() {
+            return Poll::Ready(Ok(()));
+        }
+        ended.map_or(Poll::Pending, |end| Poll::Ready(Err(end)))
+    }
+
+    /// Why waiting on is pointless, if it is.
+    fn ended<S: Store>(&self, store: &S, expires: u32) -> Option<Unreached> {
+        if let Some(reason) = store.failure() {
+            return Some(Unreached::Failed(reason));
+        }
+        if self.cut.load(Ordering::SeqCst) {
+            return Some(Unreached::Cut);
+        }
+        let late = expires <= self.tick.load(Ordering::Relaxed);
+        late.then_some(Unreached::Deadline)
+    }
+
+    fn enter(&self, revision: Revision, level: Level, waker: &Waker) -> Entry {
+        let expires = self.tick.load(Ordering::Relaxed).saturating_add(self.limit);
+        let mut inner = self.inner.lock();
+        let slot = inner.allocate(expires, waker.clone());
+        let generation = inner.slots[slot as usize].generation;
+        inner.queues[level as usize].push(Reverse((revision, slot)));
+        self.set_wanted(&inner, level);
+        drop(inner);
+        fence(Ordering::SeqCst);
+        Entry { slot, generation, expires }
+    }
+
+    /// The task that waits may have changed.
+    fn renew(&self, entry: &Entry, waker: &Waker) {
+        let mut inner = self.inner.lock();
+        if let Some(slot) = inner.live(entry)
+            && !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+        {
+            slot.waker = Some(waker.clone());
+        }
+    }
+
+    /// The waiter goes away, before its time or after.
+    pub(crate) fn leave(&self, entry: &Entry) {
+        let mut inner = self.inner.lock();
+        let Some(waker) = inner.live(entry).and_then(|slot| slot.waker.take()) else {
+            return;
+        };
+        inner.dead += 1;
+        if inner.dead >= SWEEP_AT && inner.dead * 2 > inner.slots.len() {
+            inner.sweep();
+            self.set_wanted(&inner, Level::Logged);
+            self.set_wanted(&inner, Level::Durable);
+        }
+        drop(inner);
+        drop(waker);
+    }
+}
+
+impl Inner {
+    fn allocate(&mut self, expires: u32, waker: Waker) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            // Waits are bounded by streams times connections, far below 2^32.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.expires = expires;
+        entry.waker = Some(waker);
+        slot
+    }
+
+    fn release(&mut self, slot: u32) -> Option<Waker> {
+        let entry = &mut self.slots[slot as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+        entry.waker.take()
+    }
+
+    fn live(&mut self, entry: &Entry) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(entry.slot as usize)?;
+        (slot.generation == entry.generation).then_some(slot)
+    }
+
+    fn sweep(&mut self) {
+        for level in 0..self.queues.len() {
+            let (live, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queues[level])
+                .into_iter()
+                .partition(|Reverse((_, slot))| self.slots[*slot as usize].waker.is_some());
+            for Reverse((_, slot)) in dead {
+                self.release(slot);
+            }
+            self.queues[level] = live.into();
+        }
+        self.dead = 0;
+    }
+}
+
+/// A place in a queue.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    slot: u32,
+    generation: u32,
+    expires: u32,
+}
+
+/// A wait for one revision; see [`Waiters::wait`].
+pub struct Wait<'a, S: Store> {
+    waiters: &'a Waiters,
+    store: &'a S,
+    revision: Revision,
+    level: Level,
+    deadline: Option<Instant>,
+    /// Armed on the first pending poll of a wait with a deadline.
+    timer: Option<Pin<Box<Sleep>>>,
+    entry: Option<Entry>,
+}
+
+impl<S: Store> fmt::Debug for Wait<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wait({} {:?})", self.revision, self.level)
+    }
+}
+
+impl<S: Store> Wait<'_, S> {
+    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline else {
+            return false;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl<S: Store> Future for Wait<'_, S> {
+    type Output = Result<(), Unreached>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Wait { waiters, store, revision, level, entry, .. } = this;
+        let polled = waiters.poll_reached(*store, *revision, *level, entry, cx);
+        if polled.is_pending() && this.timed_out(cx) {
+            return Poll::Ready(Err(Unreached::Deadline));
+        }
+        polled
+    }
+}
+
+impl<S: Store> Drop for Wait<'_, S> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            self.waiters.leave(&entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
