@@ -36,12 +36,10 @@ pub use base::revision::{Gap, Revision};
 pub use commit::{
     Action, AdmitFailure, Admitted, Condition, Error, ErrorKind, Mutation, Outcome, Prepared,
 };
-pub use disk::LogIo;
+pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel};
-pub use engine::{
-    Closed, Engine, EngineState, Environment, LoadProgress, RecoverySummary, Revealed, Status,
-};
+pub use engine::{Closed, Engine, EngineState, Revealed, Status};
 pub use log::SyncPolicy;
 pub use recovery::verify::{CheckReport, Verdict, check};
-pub use recovery::{OpenError, OpenErrorKind};
+pub use recovery::{LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
 pub use store::Record;

@@ -86,37 +86,38 @@ fn a_write_is_not_acknowledged_as_synced_while_the_sync_has_not_returned() {
         .unwrap();
 }
 
-/// Several threads write one key; what memory holds last must be what the log holds last.
-fn race(rounds: u64, broken: Option<Build>) -> Result<(), String> {
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut options = small(dir.path());
+/// Several threads write one key at once; what memory holds last must be what the log
+/// holds last.
+fn race(rounds: u64, writes: u8, broken: Option<Build>) -> Result<(), String> {
+    let mut options = small(Path::new("/simulated"));
     options.policy = SyncPolicy::Never;
     for round in 0..rounds {
-        let store = open(options.clone());
+        let disk = SimDisk::new(round);
+        let store = Engine::open_in(options.clone(), &on(&disk)).expect("a new store");
+        let start = std::sync::Barrier::new(3);
+        let hammer = |thread: u8| {
+            start.wait();
+            for i in 0..writes {
+                let value = [thread, i];
+                store
+                    .write(Mutation::set(b"one key", &value), Durability::None)
+                    .expect("accepted");
+            }
+        };
         std::thread::scope(|scope| {
-            for thread in 0..4_u8 {
-                let store = &store;
-                scope.spawn(move || {
-                    let write = || {
-                        for i in 0..50_u8 {
-                            let value = [thread, i];
-                            let mutation = Mutation::set(b"one key", &value);
-                            store.write(mutation, Durability::None).expect("accepted");
-                        }
-                    };
-                    match broken {
-                        Some(build) => broken::with(build, write),
-                        None => write(),
-                    }
+            for thread in 0..3 {
+                let hammer = &hammer;
+                scope.spawn(move || match broken {
+                    Some(build) => broken::with(build, || hammer(thread)),
+                    None => hammer(thread),
                 });
             }
         });
         let in_memory = value(&store, b"one key");
         store.close(Duration::from_secs(60)).expect("closes");
         drop(store);
-        let store = open(options.clone());
+        let store = Engine::open_in(options.clone(), &on(&disk.crash(1))).expect("opens");
         let in_log = value(&store, b"one key");
-        store.close(Duration::from_secs(60)).expect("closes");
         if in_memory != in_log {
             return Err(format!(
                 "round {round}: memory had {in_memory:?}, the log {in_log:?}"
@@ -128,12 +129,12 @@ fn race(rounds: u64, broken: Option<Build>) -> Result<(), String> {
 
 #[test]
 fn two_writers_of_one_key_are_logged_in_the_order_in_which_they_were_applied() {
-    race(20, None).unwrap();
+    race(30, 100, None).unwrap();
 }
 
 #[test]
 fn sending_after_unlock_is_caught() {
-    let caught = race(500, Some(Build::SendAfterUnlock));
+    let caught = race(1000, 1, Some(Build::SendAfterUnlock));
     println!("SendAfterUnlock: {caught:?}");
     caught.expect_err("the broken build logs in another order than it applies");
 }

@@ -55,10 +55,16 @@ impl<S: Store> Server<S> {
 
     /// The store is loaded: from here on calls are served.
     pub fn opened(&self, store: S) {
-        let figures = Arc::clone(&self.figures);
-        let told = store.clone();
+        // Weak, because the store holds the listener: it must not hold the store.
+        let figures = Arc::downgrade(&self.figures);
         store.subscribe(Arc::new(move || {
-            let (positions, failed) = (told.positions(), told.failure().is_some());
+            let Some(figures) = figures.upgrade() else {
+                return;
+            };
+            let Some(store) = figures.shared.store.get() else {
+                return;
+            };
+            let (positions, failed) = (store.positions(), store.failure().is_some());
             for waiters in &figures.waiters {
                 waiters.advanced(positions, failed);
             }

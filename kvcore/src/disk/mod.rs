@@ -10,6 +10,7 @@
 mod bounds;
 mod dir_lock;
 mod durable;
+pub mod environment;
 mod fs_kind;
 mod mmap;
 pub mod os;
@@ -21,6 +22,7 @@ pub mod sim;
 mod tests;
 pub mod traits;
 
+pub use environment::Environment;
 pub use os::OsDisk;
 #[cfg(feature = "sim")]
 pub use sim::{SimDisk, SimRng};

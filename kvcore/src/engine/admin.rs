@@ -8,6 +8,7 @@ use super::options::Options;
 use crate::base::revision::{Gap, Revision};
 use crate::commit::Error;
 use crate::log::SyncPolicy;
+use crate::recovery::RecoverySummary;
 
 /// Whether the store takes writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,20 +23,6 @@ pub enum EngineState {
     Failed {
         reason: String,
     },
-}
-
-/// What the last start found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoverySummary {
-    pub took_ms: u64,
-    pub units: u64,
-    pub segments: u64,
-    pub log_bytes: u64,
-    /// Bytes of a torn tail that were cut off, and the file that keeps a copy.
-    pub torn_bytes: u64,
-    pub quarantined: Option<String>,
-    /// The previous run was closed in order.
-    pub clean_start: bool,
 }
 
 /// The store at a glance.

@@ -21,11 +21,11 @@ use crate::base::clock::Clock;
 use crate::commit::transaction::Core;
 use crate::disk::DirLock;
 use crate::format::StoreId;
+use crate::recovery::RecoverySummary;
 use options::Options;
 
-pub use admin::{EngineState, RecoverySummary, Status};
+pub use admin::{EngineState, Status};
 pub use close::Closed;
-pub use open::{Environment, LoadProgress};
 pub use reads::Revealed;
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as

@@ -1,14 +1,13 @@
 //! From a directory to an open store.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::options::Options;
 use super::{Engine, Inner};
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::SystemClock;
 use crate::base::entropy::{Entropy, SystemEntropy};
 use crate::base::revision::Revision;
 use crate::commit::admission::Gate;
@@ -17,34 +16,20 @@ use crate::commit::sequencer::Sequencer;
 use crate::commit::sink::PermitSink;
 use crate::commit::transaction::Core;
 use crate::commit::unit::Unit;
-use crate::disk::{DirLock, Disk, FsKind, LogIo, OsDisk};
+use crate::disk::{DirLock, Disk, Environment, FsKind, LogIo};
 use crate::log::ledger::Ledger;
 use crate::log::manifest_file::ManifestFile;
 use crate::log::spares::Spares;
 use crate::log::watermark::Watermark;
 use crate::log::writer::{LogState, Start, Writer, run};
-use crate::recovery::OpenError;
-use crate::recovery::load::{Loaded, load};
+use crate::recovery::directory::{lock, os_disk};
+use crate::recovery::load::{Loaded, Loading, load};
 use crate::recovery::replay::Target;
+use crate::recovery::{LoadProgress, OpenError};
 use crate::store::{Memory, Shards};
 
 /// The log's writer with everything that it works on.
 pub type LogWriter = Writer<Unit, PermitSink>;
-
-/// How far loading has got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadProgress {
-    pub bytes_done: u64,
-    pub bytes_total: u64,
-}
-
-/// The outside world: everything that is not determined by the options.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    pub disk: Arc<dyn Disk>,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
-}
 
 impl Engine {
     /// Opens the store in `options.dir`, creating it if there is none, and recovers what
@@ -131,7 +116,16 @@ impl Engine {
             ledger.clone(),
         )
         .map_err(OpenError::io("cannot take over the prepared segments"))?;
-        let mut loaded = load(environment, &options, &spares, &target, progress)?;
+        let loading = Loading {
+            environment,
+            spares: &spares,
+            target: &target,
+            threads: options.replay_threads,
+            refuse_suspect: options.refuses_suspect(),
+            progress,
+        };
+        let mut loaded = load(&loading)?;
+        ensure_spare(&spares);
         let took = clock.instant().saturating_sub(started);
         loaded.summary.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
 
@@ -238,6 +232,16 @@ fn lower_priority() {
     }
 }
 
+/// A write needs a segment behind the active one, since one is held back for deletes.
+/// Without room for it the store opens all the same, and says that it has none.
+fn ensure_spare(spares: &Spares) {
+    if spares.ready() == 0
+        && let Err(error) = spares.fill_one()
+    {
+        tracing::warn!(%error, "no room for another log segment; only deletes are accepted until there is");
+    }
+}
+
 fn hash_seeds(entropy: &dyn Entropy) -> io::Result<[u64; 4]> {
     Ok([
         entropy.u64()?,
@@ -245,26 +249,6 @@ fn hash_seeds(entropy: &dyn Entropy) -> io::Result<[u64; 4]> {
         entropy.u64()?,
         entropy.u64()?,
     ])
-}
-
-pub(crate) fn os_disk(dir: &Path) -> Result<Arc<dyn Disk>, OpenError> {
-    let disk = OsDisk::open(dir).map_err(OpenError::io(format!(
-        "cannot use {} as the data directory",
-        dir.display()
-    )))?;
-    Ok(Arc::new(disk))
-}
-
-pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DirLock>, OpenError> {
-    disk.lock().map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => OpenError::Locked {
-            dir: disk.describe(),
-        },
-        _ => OpenError::Io {
-            what: format!("cannot lock {}", disk.describe()),
-            source,
-        },
-    })
 }
 
 /// Some file systems cannot keep what the options promise.

@@ -1,7 +1,6 @@
 //! What an embedder chooses, and which choices contradict each other.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::base::limits::{
     KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP,
@@ -118,83 +117,86 @@ impl Options {
         self.segment_bytes - SEGMENT_HEADER_BYTES as u64 - SEAL_ROOM - unit.reserved()
     }
 
-    /// Refuses choices that cannot work together, naming each.
+    /// Refuses choices that cannot work, alone or together, naming each.
     pub fn validate(&self) -> Result<(), OpenError> {
-        let limits = &self.limits;
-        check((1..=KEY_BYTES_CAP).contains(&limits.key_bytes), || {
-            format!(
-                "limits.key_bytes is {}, it must be 1 to {KEY_BYTES_CAP}",
-                limits.key_bytes
-            )
-        })?;
-        check(limits.value_bytes <= VALUE_BYTES_CAP, || {
-            format!(
-                "limits.value_bytes is {}, it may be {VALUE_BYTES_CAP} at most",
-                limits.value_bytes
-            )
-        })?;
-        check(limits.unit_bytes <= UNIT_BYTES_CAP, || {
-            format!(
-                "limits.batch_bytes is {}, it may be {UNIT_BYTES_CAP} at most",
-                limits.unit_bytes
-            )
-        })?;
-        check(
-            (1..=UNIT_OPERATIONS).contains(&limits.unit_operations),
-            || {
-                format!(
-                    "limits.batch_operations is {}, it must be 1 to {UNIT_OPERATIONS}",
-                    limits.unit_operations
-                )
-            },
+        let Limits {
+            key_bytes,
+            value_bytes,
+            unit_operations,
+            unit_bytes,
+            ..
+        } = self.limits;
+        within(
+            "limits.key_bytes",
+            key_bytes as u64,
+            1,
+            KEY_BYTES_CAP as u64,
         )?;
-        let unit = self.unit_encoded_max();
-        check(
-            self.segment_bytes.is_multiple_of(4096) && self.segment_bytes <= 1 << 30,
-            || {
-                format!(
-                    "log.segment_bytes is {}, it must be a multiple of 4 KiB up to 1 GiB",
-                    self.segment_bytes
-                )
-            },
+        within(
+            "limits.value_bytes",
+            value_bytes as u64,
+            0,
+            VALUE_BYTES_CAP as u64,
         )?;
-        check(unit <= self.segment_bytes / 4, || {
+        within(
+            "limits.batch_operations",
+            unit_operations as u64,
+            1,
+            UNIT_OPERATIONS as u64,
+        )?;
+        within(
+            "limits.batch_bytes",
+            unit_bytes as u64,
+            0,
+            UNIT_BYTES_CAP as u64,
+        )?;
+        within(
+            "limits.in_flight_operations",
+            self.limits.in_flight_units as u64,
+            1,
+            1 << 19,
+        )?;
+        within("shards", self.shards as u64, 2, 1 << 20)?;
+        within("log.segment_bytes", self.segment_bytes, 16 << 10, 1 << 30)?;
+        check(self.shards.is_power_of_two(), || {
+            format!("shards is {}, it must be a power of two", self.shards)
+        })?;
+        check(self.segment_bytes.is_multiple_of(4096), || {
             format!(
-                "the largest unit has {unit} bytes by limits.*, more than a quarter of \
-                 log.segment_bytes ({}); lower the one or raise the other",
+                "log.segment_bytes is {}, it must be a multiple of 4 KiB",
                 self.segment_bytes
             )
         })?;
-        check(unit <= limits.in_flight_bytes as u64 / 2, || {
-            format!(
-                "the largest unit has {unit} bytes by limits.*, more than half of \
-                 limits.in_flight_bytes ({}); lower the one or raise the other",
-                limits.in_flight_bytes
-            )
-        })?;
-        check((1..=1 << 19).contains(&limits.in_flight_units), || {
-            format!(
-                "limits.in_flight_units is {}, it must be 1 to 524288",
-                limits.in_flight_units
-            )
-        })?;
-        check(
-            self.shards.is_power_of_two() && self.shards >= 2 && self.shards <= 1 << 20,
-            || {
-                format!(
-                    "shards is {}, it must be a power of two from 2 to 1048576",
-                    self.shards
-                )
-            },
-        )?;
         if let SyncPolicy::Interval(every) = self.policy {
-            check(
-                every >= Duration::from_millis(1) && every <= Duration::from_secs(3600),
-                || format!("log.sync=interval:{every:?}: it must be 1ms to 1h"),
-            )?;
+            let ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+            within("the interval of log.sync, in ms,", ms, 1, 3_600_000)?;
         }
-        Ok(())
+        self.validate_unit()
     }
+
+    /// A unit must leave room for others: in a segment and among those in flight.
+    fn validate_unit(&self) -> Result<(), OpenError> {
+        let unit = self.unit_encoded_max();
+        let too_large = |part: &str, of: &str, bytes: u64| {
+            format!(
+                "the largest unit has {unit} bytes by limits.*, more than {part} of {of} \
+                 ({bytes}); lower the one or raise the other"
+            )
+        };
+        let in_flight = self.limits.in_flight_bytes as u64;
+        check(unit <= self.segment_bytes / 4, || {
+            too_large("a quarter", "log.segment_bytes", self.segment_bytes)
+        })?;
+        check(unit <= in_flight / 2, || {
+            too_large("half", "limits.in_flight_bytes", in_flight)
+        })
+    }
+}
+
+fn within(what: &str, value: u64, low: u64, high: u64) -> Result<(), OpenError> {
+    check((low..=high).contains(&value), || {
+        format!("{what} is {value}, it must be {low} to {high}")
+    })
 }
 
 fn check(holds: bool, message: impl FnOnce() -> String) -> Result<(), OpenError> {

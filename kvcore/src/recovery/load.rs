@@ -6,13 +6,11 @@ use super::classify::{self, Tail};
 use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
 use super::replay::{Segment, Target, replay};
+use super::summary::{LoadProgress, RecoverySummary};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
 use crate::base::broken;
 use crate::base::revision::Revision;
-use crate::disk::LogIo;
-use crate::engine::admin::RecoverySummary;
-use crate::engine::open::{Environment, LoadProgress};
-use crate::engine::options::Options;
+use crate::disk::{Environment, LogIo};
 use crate::format::StoreId;
 use crate::format::manifest::{ClockPair, Manifest};
 use crate::format::segment_header::{PreviousEnd, SEGMENT_HEADER_BYTES};
@@ -39,14 +37,34 @@ struct End {
     tail_bytes: Vec<u8>,
 }
 
-/// Recovers the directory into `target` and opens a new segment behind what it found.
-pub fn load(
-    environment: &Environment,
-    options: &Options,
-    spares: &Spares,
-    target: &Target,
-    progress: &(dyn Fn(LoadProgress) + Sync),
-) -> Result<Loaded, OpenError> {
+/// What recovery works with.
+pub struct Loading<'a> {
+    pub environment: &'a Environment,
+    pub spares: &'a Spares,
+    pub target: &'a Target,
+    /// Threads that replay.
+    pub threads: usize,
+    /// Do not open a store whose tail is suspect.
+    pub refuse_suspect: bool,
+    pub progress: &'a (dyn Fn(LoadProgress) + Sync),
+}
+
+impl std::fmt::Debug for Loading<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loading")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Recovers the directory into the target and opens a new segment behind what it found.
+pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
+    let Loading {
+        environment,
+        spares,
+        target,
+        ..
+    } = *loading;
     let Environment { disk, clock, .. } = environment;
     let found = survey(disk)?;
     for name in &found.strangers {
@@ -58,12 +76,12 @@ pub fn load(
     let Some(manifest) = &found.manifest else {
         return create(environment, spares);
     };
-    let (end, units) = read_log(&found, manifest, target, options.replay_threads, progress)?;
+    let (end, units) = read_log(&found, manifest, target, loading)?;
     let newest = found
         .segments
         .last()
         .expect("a MANIFEST names at least one segment");
-    refuse_if_suspect(newest, &end, options)?;
+    refuse_if_suspect(newest, &end, loading.refuse_suspect)?;
     refuse_if_older_manifest(manifest, &end)?;
 
     let mut summary = RecoverySummary {
@@ -212,15 +230,14 @@ fn read_log(
     found: &Survey,
     manifest: &Manifest,
     target: &Target,
-    workers: usize,
-    progress: &(dyn Fn(LoadProgress) + Sync),
+    loading: &Loading<'_>,
 ) -> Result<(End, u64), OpenError> {
     let bytes_total = found.segments.iter().map(|s| s.file.size()).sum();
     let mut known = manifest.durable.max(manifest.clean.unwrap_or_default());
     let mut bytes_done = 0;
     let mut segments = found.segments.iter().enumerate();
     let mut end = None;
-    let units = replay(target, workers, || {
+    let units = replay(target, loading.threads, || {
         let Some((index, segment)) = segments.next() else {
             return Ok(None);
         };
@@ -253,7 +270,7 @@ fn read_log(
             frames
         };
         bytes_done += segment.file.size();
-        progress(LoadProgress {
+        (loading.progress)(LoadProgress {
             bytes_done,
             bytes_total,
         });
@@ -269,9 +286,9 @@ fn read_log(
     Ok((end, units))
 }
 
-fn refuse_if_suspect(newest: &SegmentFound, end: &End, options: &Options) -> Result<(), OpenError> {
+fn refuse_if_suspect(newest: &SegmentFound, end: &End, refuse: bool) -> Result<(), OpenError> {
     match &end.tail {
-        Tail::Suspect { why, .. } if options.refuses_suspect() => {
+        Tail::Suspect { why, .. } if refuse => {
             let what = format!(
                 "{why}; the last frame is there from head to trailer and its bytes are wrong, which \
                  is not how a torn write looks; set log.on_suspect_tail=truncate to cut it off"

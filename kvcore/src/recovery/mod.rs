@@ -14,11 +14,14 @@
 //! - a revision never names two units: after an unclean start numbering jumps.
 
 pub mod classify;
+pub mod directory;
 pub mod error;
 pub mod fresh;
 pub mod load;
 pub mod replay;
+pub mod summary;
 pub mod survey;
 pub mod verify;
 
 pub use error::{OpenError, OpenErrorKind};
+pub use summary::{LoadProgress, RecoverySummary};

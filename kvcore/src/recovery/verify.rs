@@ -121,8 +121,8 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
         );
         return Err(OpenError::Options(what));
     }
-    let disk = crate::engine::open::os_disk(dir)?;
-    let _lock = crate::engine::open::lock(disk.as_ref())?;
+    let disk = super::directory::os_disk(dir)?;
+    let _lock = super::directory::lock(disk.as_ref())?;
     let mut report = CheckReport {
         store_id: "(none)".into(),
         files: Vec::new(),

@@ -8,8 +8,7 @@ use kvcore::base::entropy::SeededEntropy;
 use kvcore::disk::{SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::{
-    AdmitFailure, Admitted, Durability, Engine, Environment, Limits, Mutation, OpenErrorKind,
-    Options, Revision, SyncPolicy,
+    Durability, Engine, Environment, Limits, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
 };
 
 use crate::oracle::{Changes, Oracle, Promise, Survived};
@@ -33,7 +32,7 @@ impl Plan {
         Self {
             seed,
             policy,
-            failing_syncs: seed % 4 == 0,
+            failing_syncs: seed.is_multiple_of(4),
             verbose: false,
         }
     }
@@ -147,7 +146,7 @@ impl Story<'_> {
                 continue;
             };
             self.act(&mut life)?;
-            survived = self.end(life)?;
+            survived = self.end(life);
         }
         // The last word: whatever happened, it opens, twice, and says the same.
         for _ in 0..2 {
@@ -228,7 +227,7 @@ impl Story<'_> {
     }
 
     /// Ends a life and takes the disk that the next one finds.
-    fn end(&mut self, mut life: Life) -> Result<Survived, String> {
+    fn end(&mut self, mut life: Life) -> Survived {
         let status = life.engine.status();
         self.tally.rotations += status.counters.rotations;
         self.tally.failed_syncs += u64::from(life.engine.watermark().failure().is_some());
@@ -243,22 +242,22 @@ impl Story<'_> {
             self.tally.power_cuts += u64::from(!closed);
             drop(life);
             self.disk = self.disk.crash(self.rng.next_u64());
-            return Ok(if closed {
+            return if closed {
                 Survived::Kill
             } else {
                 Survived::PowerCut
-            });
+            };
         }
         if healthy && self.rng.chance(1, 3) {
             self.tally.kills += 1;
             drop(life);
             self.disk = self.disk.kill();
-            return Ok(Survived::Kill);
+            return Survived::Kill;
         }
         self.tally.power_cuts += 1;
         drop(life);
         self.disk = self.disk.crash(self.rng.next_u64());
-        Ok(Survived::PowerCut)
+        Survived::PowerCut
     }
 
     fn turn(&mut self, life: &mut Life) {
@@ -328,8 +327,11 @@ impl Story<'_> {
             .filter(|(key, value)| value.is_some() || self.is_present(key))
             .collect();
         self.oracle.applied(revision, present)?;
-        let durability =
-            [Durability::None, Durability::Logged, Durability::Synced][self.rng.below(3) as usize];
+        let durability = match self.rng.below(3) {
+            0 => Durability::None,
+            1 => Durability::Logged,
+            _ => Durability::Synced,
+        };
         if durability != Durability::None {
             let durable = durability == Durability::Synced;
             if durable {
@@ -384,10 +386,7 @@ pub(crate) fn commit(engine: &Engine, changes: &Changes) -> Option<Revision> {
             None => Mutation::delete(key),
         })
         .collect();
-    let admitted = |prepared| match engine.try_admit(prepared) {
-        Ok(admitted) => Some::<Admitted>(admitted),
-        Err(AdmitFailure::Busy(_) | AdmitFailure::Refused(_)) => None,
-    };
+    let admitted = |prepared| engine.try_admit(prepared).ok();
     let revision = if let [one] = &mutations[..] {
         let prepared = engine.prepare(one).expect("within the limits");
         engine.commit(admitted(prepared)?).ok()?.revision

@@ -21,15 +21,33 @@ use crate::exit::{Exit, Failure};
 pub struct Embedded(Engine);
 
 impl Embedded {
-    /// Reads the store from disk. Blocks.
+    /// Reads the store from disk, and waits until writes are taken. Blocks.
     pub fn open(
         settings: &Settings,
         progress: &(dyn Fn(kvcore::LoadProgress) + std::marker::Sync),
     ) -> Result<Self, Failure> {
-        let options = options(settings);
-        Engine::open(options, progress).map(Self).map_err(failure)
+        let engine = Engine::open(options(settings), progress).map_err(failure)?;
+        let store = Self(engine);
+        store.wait_for_spare();
+        Ok(store)
+    }
+
+    /// The log takes writes only with a prepared segment in hand. Right after the
+    /// first start there is none: whoever sees "ready" must not be told OVERLOADED.
+    fn wait_for_spare(&self) {
+        let begun = Instant::now();
+        while self.0.status().spares == 0
+            && self.0.state() == EngineState::Writable
+            && begun.elapsed() < FIRST_SPARE
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
+
+/// The longest a start waits for the first prepared segment. Then it serves reads at
+/// least, and writes wait as they would at any time.
+const FIRST_SPARE: Duration = Duration::from_secs(30);
 
 /// The engine's options out of the settings.
 fn options(settings: &Settings) -> Options {

@@ -187,6 +187,9 @@ impl Store for Fake {
         }
         let begun = Instant::now();
         while self.0.full.load(Ordering::SeqCst) {
+            if patience.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::new(ErrorKind::Deadline, "the deadline passed"));
+            }
             if begun.elapsed() >= patience.wait {
                 return Err(Error::new(ErrorKind::Overloaded, "too much in flight"));
             }

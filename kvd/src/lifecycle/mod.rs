@@ -140,9 +140,11 @@ impl Daemon {
         let store = opened
             .map_err(|_| Failure::new(Exit::Software, "loading ended without a result"))??;
         let changed = Arc::clone(&self.health_changed);
-        let told = store.clone();
+        // Weak, because the store holds the listener: it must not hold the store.
+        let shared = Arc::downgrade(&self.server.figures.shared);
         store.subscribe(Arc::new(move || {
-            if told.failure().is_some() {
+            let shared = shared.upgrade();
+            if shared.is_some_and(|shared| shared.failed()) {
                 changed.notify_one();
             }
         }));

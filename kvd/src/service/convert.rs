@@ -5,7 +5,7 @@
 //! refused by the name of its field.
 
 use bytes::Bytes;
-use kvproto::v1::{self, ErrorReason as Reason, condition::Test};
+use kvproto::v1::{self, ErrorReason as Reason, condition::Test, key_range::Range};
 
 use super::limits::Limits;
 use super::status::Refusal;
@@ -210,6 +210,25 @@ pub fn revision(field: &str, number: i64) -> Result<Revision, Refusal> {
         Refusal::new(Reason::BadNumber, format!("{field}: a revision is not negative: {number}"))
             .field(field)
     })
+}
+
+/// A range has to be said: nothing that was left out ever means everything.
+pub fn range(range: Option<&v1::KeyRange>) -> Result<(), Refusal> {
+    let problem = match range.map(|range| &range.range) {
+        None => "there is no range",
+        Some(None) => "the range is present but names nothing",
+        Some(Some(Range::Prefix(prefix))) if prefix.is_empty() => "the prefix is empty",
+        Some(Some(Range::Key(key))) if key.is_empty() => "the key is empty",
+        Some(Some(Range::Span(span))) if !span.end.is_empty() && span.end <= span.start => {
+            "the span ends before it starts"
+        }
+        Some(Some(_)) => return Ok(()),
+    };
+    Err(Refusal::new(
+        Reason::BadRange,
+        format!("{problem}: say which keys, or `all` to mean every key"),
+    )
+    .field("range"))
 }
 
 /// For the wire; revisions stay far below 2^63.

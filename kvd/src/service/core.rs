@@ -65,6 +65,11 @@ impl<S: Store> Shared<S> {
         let _ = self.store.set(store);
     }
 
+    /// Whether the log has failed.
+    pub fn failed(&self) -> bool {
+        self.store.get().is_some_and(|store| store.failure().is_some())
+    }
+
     /// The opaque resume point of `revision`: format, revision, store.
     fn position(&self, revision: Revision) -> Bytes {
         let mut position = [1; 17];

@@ -31,6 +31,16 @@ impl<S: Store> Kv<S> {
     fn not_yet<T>(&self, what: &str) -> Result<Response<T>, Status> {
         answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
     }
+
+    /// A call on a range that is not built; a range that is wrong is told first.
+    fn range_not_yet<T>(
+        &self,
+        what: &str,
+        range: Option<&v1::KeyRange>,
+    ) -> Result<Response<T>, Status> {
+        let refused = convert::range(range).and_then(|()| Err(not_yet(what)));
+        answer(self.core.begin(Rpc::NotYet), refused)
+    }
 }
 
 impl<S: Store> Core<S> {
@@ -163,22 +173,22 @@ impl<S: Store> KvService for Kv<S> {
 
     async fn scan(
         &self,
-        _: Request<v1::ScanRequest>,
+        request: Request<v1::ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
-        self.not_yet("Scan")
+        self.range_not_yet("Scan", request.get_ref().range.as_ref())
     }
 
     async fn count(
         &self,
-        _: Request<v1::CountRequest>,
+        request: Request<v1::CountRequest>,
     ) -> Result<Response<v1::CountResponse>, Status> {
-        self.not_yet("Count")
+        self.range_not_yet("Count", request.get_ref().range.as_ref())
     }
 
     async fn delete_range(
         &self,
-        _: Request<v1::DeleteRangeRequest>,
+        request: Request<v1::DeleteRangeRequest>,
     ) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        self.not_yet("DeleteRange")
+        self.range_not_yet("DeleteRange", request.get_ref().range.as_ref())
     }
 }

@@ -102,7 +102,9 @@ async fn tell(reporter: &HealthReporter, health: &Health) {
     reporter.set_service_status("", status(health.reads)).await;
     reporter.set_service_status(KV, status(health.reads)).await;
     reporter.set_service_status(WRITE, status(health.writes)).await;
-    if !health.why.is_empty() {
-        tracing::warn!(reads = health.reads, writes = health.writes, "health: {}", health.why);
+    if health.reads && !health.writes {
+        tracing::error!("reads only: {}", health.why);
+    } else {
+        tracing::info!("{}", if health.reads { "serving" } else { health.why.as_str() });
     }
 }
