@@ -67,7 +67,11 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 /// `kvd check DIR`.
 fn check(dir: &Path) -> Result<ExitCode, Failure> {
-    let report = kvcore::check(dir).map_err(embedded::failure)?;
+    // There is no configuration here: what cannot be looked at is an I/O matter.
+    let report = kvcore::check(dir).map_err(|error| match embedded::failure(error) {
+        Failure { exit: Exit::Config, message } => Failure::new(Exit::Io, message),
+        failure => failure,
+    })?;
     say(report.to_string().trim_end());
     Ok(match report.verdict() {
         Verdict::Clean | Verdict::Torn => ExitCode::SUCCESS,

@@ -21,6 +21,11 @@ use crate::exit::{Exit, Failure};
 pub struct Embedded(Engine);
 
 impl Embedded {
+    /// Whether the engine can work with the settings at all.
+    pub fn check(settings: &Settings) -> Result<(), Failure> {
+        options(settings).validate().map_err(failure)
+    }
+
     /// Reads the store from disk, and waits until writes are taken. Blocks.
     pub fn open(
         settings: &Settings,

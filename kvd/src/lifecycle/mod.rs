@@ -48,6 +48,7 @@ pub struct Daemon {
 /// [`Daemon::loaded`].
 pub async fn start(config: Config) -> Result<Daemon, Failure> {
     let settings = config.settings;
+    Embedded::check(&settings)?;
     let (listeners, listening) = bind_all(&settings.listen.0)?;
     let http_listener = settings.http_listen.0.map(bind).transpose()?;
     let shared = Arc::new(Shared::new(settings));
