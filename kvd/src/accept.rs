@@ -23,7 +23,11 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Listens on `address`. Must be called inside a runtime.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -43,7 +47,11 @@ pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
                 if let Some(place) = caps.admit(peer.ip())
                     && let Ok(stream) = prepare(stream)
                 {
-                    dealer.deal(Socket { stream, peer, place });
+                    dealer.deal(Socket {
+                        stream,
+                        peer,
+                        place,
+                    });
                 }
             }
             Err(error) => {

@@ -76,10 +76,22 @@ impl ServeArgs {
         let named = [
             ("store.data_dir", "--data-dir", self.data_dir.clone()),
             ("server.listen", "--listen", listen),
-            ("server.http_listen", "--http-listen", self.http_listen.clone()),
+            (
+                "server.http_listen",
+                "--http-listen",
+                self.http_listen.clone(),
+            ),
             ("log.sync", "--sync", self.sync.clone()),
-            ("server.drain_timeout", "--drain-timeout", self.drain_timeout.clone()),
-            ("store.allow_volatile", "--allow-volatile", yes(self.allow_volatile)),
+            (
+                "server.drain_timeout",
+                "--drain-timeout",
+                self.drain_timeout.clone(),
+            ),
+            (
+                "store.allow_volatile",
+                "--allow-volatile",
+                yes(self.allow_volatile),
+            ),
             (
                 "server.allow_unauthenticated",
                 "--allow-unauthenticated",

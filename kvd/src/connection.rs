@@ -127,7 +127,9 @@ impl Peer {
     fn sent(&self, bytes: usize) {
         // Only the connection's own thread subtracts, and adders only add.
         let unread = self.unread();
-        self.0.unread.fetch_sub(bytes.min(unread), Ordering::Relaxed);
+        self.0
+            .unread
+            .fetch_sub(bytes.min(unread), Ordering::Relaxed);
     }
 }
 

@@ -69,7 +69,10 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, Failure> {
 fn check(dir: &Path) -> Result<ExitCode, Failure> {
     // There is no configuration here: what cannot be looked at is an I/O matter.
     let report = kvcore::check(dir).map_err(|error| match embedded::failure(error) {
-        Failure { exit: Exit::Config, message } => Failure::new(Exit::Io, message),
+        Failure {
+            exit: Exit::Config,
+            message,
+        } => Failure::new(Exit::Io, message),
         failure => failure,
     })?;
     say(report.to_string().trim_end());

@@ -41,8 +41,12 @@ impl<S: Store> Server<S> {
         let figures = Arc::new(Figures {
             caps: Caps::new(settings.max_connections, settings.max_connections_per_ip),
             intake: Intake::new(settings.request_memory.bytes()),
-            stats: (0..count).map(|_| Arc::default()).collect::<Vec<Arc<Stats>>>(),
-            waiters: (0..count).map(|_| Waiters::new(settings.request_timeout)).collect(),
+            stats: (0..count)
+                .map(|_| Arc::default())
+                .collect::<Vec<Arc<Stats>>>(),
+            waiters: (0..count)
+                .map(|_| Waiters::new(settings.request_timeout))
+                .collect(),
             shared: Arc::clone(&shared),
         });
         let http2 = Http2 {
@@ -74,7 +78,11 @@ impl<S: Store> Server<S> {
 
     /// Calls begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.figures.stats.iter().map(|stats| stats.in_flight()).sum()
+        self.figures
+            .stats
+            .iter()
+            .map(|stats| stats.in_flight())
+            .sum()
     }
 
     /// Ends every wait for the log: what is not known to be there stays undecided.
@@ -101,12 +109,18 @@ fn front<S: Store>(
     });
     let store = Arc::clone(&figures.shared.store);
     tokio::spawn(Arc::clone(&core.waiters).drive(store));
-    let (longest, reply) =
-        (figures.shared.limits.request_message(), figures.shared.limits.reply_message());
+    let (longest, reply) = (
+        figures.shared.limits.request_message(),
+        figures.shared.limits.reply_message(),
+    );
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&core)))
         .max_decoding_message_size(longest)
         .max_encoding_message_size(reply);
-    Front::new(kv, rest(&core, health, longest), Arc::clone(&figures.intake))
+    Front::new(
+        kv,
+        rest(&core, health, longest),
+        Arc::clone(&figures.intake),
+    )
 }
 
 /// Everything but calls on keys.

@@ -82,7 +82,9 @@ pub struct Waiters {
 
 impl fmt::Debug for Waiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiters").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Waiters")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,16 +243,22 @@ impl Waiters {
             *entry = None;
             return Poll::Ready(Ok(()));
         }
+        // A place that was given up, or taken for an earlier revision, wakes nobody.
+        if let Some(old) = entry
+            && !self.renew(old, revision, cx.waker())
+        {
+            self.leave(old);
+            *entry = None;
+        }
         let expires = match entry {
-            Some(entry) => {
-                self.renew(entry, cx.waker());
-                entry.expires
-            }
+            Some(entry) => entry.expires,
             None => {
                 if level == Level::Durable {
                     store.want_durable(revision);
                 }
-                entry.insert(self.enter(revision, level, cx.waker())).expires
+                entry
+                    .insert(self.enter(revision, level, cx.waker()))
+                    .expires
             }
         };
         // Asked before the second look: what is reached after the end was not promised.
@@ -283,17 +291,29 @@ impl Waiters {
         self.set_wanted(&inner, level);
         drop(inner);
         fence(Ordering::SeqCst);
-        Entry { slot, generation, expires }
+        Entry {
+            slot,
+            generation,
+            revision,
+            expires,
+        }
     }
 
-    /// The task that waits may have changed.
-    fn renew(&self, entry: &Entry, waker: &Waker) {
+    /// The task that waits may have changed. False: this place does not wait for
+    /// `revision`, or no longer.
+    fn renew(&self, entry: &Entry, revision: Revision, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
-        if let Some(slot) = inner.live(entry)
-            && !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+        let Some(slot) = inner.live(entry).filter(|_| entry.revision == revision) else {
+            return false;
+        };
+        if !slot
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
         {
             slot.waker = Some(waker.clone());
         }
+        true
     }
 
     /// The waiter goes away, before its time or after.
@@ -357,6 +377,7 @@ impl Inner {
 pub(crate) struct Entry {
     slot: u32,
     generation: u32,
+    revision: Revision,
     expires: u32,
 }
 
@@ -383,7 +404,9 @@ impl<S: Store> Wait<'_, S> {
         let Some(deadline) = self.deadline else {
             return false;
         };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         timer.as_mut().poll(cx).is_ready()
     }
 }
@@ -393,7 +416,14 @@ impl<S: Store> Future for Wait<'_, S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Wait { waiters, store, revision, level, entry, .. } = this;
+        let Wait {
+            waiters,
+            store,
+            revision,
+            level,
+            entry,
+            ..
+        } = this;
         let polled = waiters.poll_reached(*store, *revision, *level, entry, cx);
         if polled.is_pending() && this.timed_out(cx) {
             return Poll::Ready(Err(Unreached::Deadline));

@@ -35,11 +35,23 @@ impl Victim {
         let dir = TempDir::new().unwrap();
         let data = dir.path().display().to_string();
         let process = Process::spawn(&mut command(&[
-            "--listen", "127.0.0.1:0", "--http-listen", "off", "--allow-volatile",
-            "--data-dir", &data, "--set", "server.request_memory=32MiB",
-            "--set", "server.reply_memory=16MiB",
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "off",
+            "--allow-volatile",
+            "--data-dir",
+            &data,
+            "--set",
+            "server.request_memory=32MiB",
+            "--set",
+            "server.reply_memory=16MiB",
         ]));
-        let mut victim = Self { process, before: 0, _dir: dir };
+        let mut victim = Self {
+            process,
+            before: 0,
+            _dir: dir,
+        };
         victim.serves_others().await;
         victim.before = victim.process.resident();
         victim
@@ -52,14 +64,19 @@ impl Victim {
             kv.set(set("other", "v")).await.expect("written");
             assert!(kv.get(get("other")).await.expect("read").into_inner().found);
         };
-        tokio::time::timeout(Duration::from_secs(10), write).await.expect("in time");
+        tokio::time::timeout(Duration::from_secs(10), write)
+            .await
+            .expect("in time");
     }
 
     async fn holds(&self, what: &str) {
         self.serves_others().await;
         let now = self.process.resident();
         let rise = now.saturating_sub(self.before);
-        assert!(rise < RISE, "{what}: resident memory rose by {rise} bytes to {now}");
+        assert!(
+            rise < RISE,
+            "{what}: resident memory rose by {rise} bytes to {now}"
+        );
     }
 }
 
@@ -120,7 +137,10 @@ async fn sending_almost_everything_on_every_stream() {
             continue;
         };
         let status = tonic::Status::from_header_map(reply.headers()).unwrap();
-        assert_eq!(support::reason(&status), Some(kvproto::v1::ErrorReason::Overloaded));
+        assert_eq!(
+            support::reason(&status),
+            Some(kvproto::v1::ErrorReason::Overloaded)
+        );
         refused += 1;
     }
     assert!(refused >= 200, "only {refused} were refused");
@@ -129,7 +149,9 @@ async fn sending_almost_everything_on_every_stream() {
     drop(client);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut kv = KvServiceClient::new(channel(victim.process.address()).await);
-    kv.set(set("large", vec![7; 1 << 20])).await.expect("the budget was given back");
+    kv.set(set("large", vec![7; 1 << 20]))
+        .await
+        .expect("the budget was given back");
 }
 
 /// A socket that stops reading when told.
@@ -182,7 +204,10 @@ async fn asking_for_much_and_never_reading() {
         let (client, connection) = h2::client::Builder::new()
             .initial_window_size((1 << 31) - 1)
             .initial_connection_window_size((1 << 31) - 1)
-            .handshake(Deaf { stream, deaf: Arc::clone(&deaf) })
+            .handshake(Deaf {
+                stream,
+                deaf: Arc::clone(&deaf),
+            })
             .await
             .unwrap();
         tokio::spawn(connection);
@@ -265,7 +290,8 @@ async fn making_the_server_reset_streams_ends_the_connection() {
     let reading = async {
         let mut head = [0; 9];
         while read.read_exact(&mut head).await.is_ok() {
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
             let mut payload = vec![0; length];
             if read.read_exact(&mut payload).await.is_err() {
                 break;
@@ -273,7 +299,9 @@ async fn making_the_server_reset_streams_ends_the_connection() {
             gone |= head[3] == GOAWAY;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("ended by the server");
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("ended by the server");
     assert!(gone, "the server ended the connection without saying so");
     let _ = sending.await.unwrap();
     victim.holds("10,000 provoked resets").await;

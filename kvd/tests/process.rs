@@ -15,7 +15,9 @@ use tempfile::TempDir;
 async fn fill(process: &Process, first: usize, count: usize) {
     let mut kv = KvServiceClient::new(channel(process.address()).await);
     for i in first..first + count {
-        kv.set(set(&format!("k{i}"), vec![7; 16 << 10])).await.expect("written");
+        kv.set(set(&format!("k{i}"), vec![7; 16 << 10]))
+            .await
+            .expect("written");
     }
     drop(kv);
     // Its connection closes on this thread, which is about to block.
@@ -32,7 +34,11 @@ async fn writes(dir: &Path) {
 /// Runs kvd on `dir` until it gives up.
 fn refused(dir: &Path, more: &[&str]) -> Ended {
     let arguments = serve_arguments(dir);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .chain(more.iter().copied())
+        .collect();
     run(&mut command(&arguments))
 }
 
@@ -40,9 +46,17 @@ fn expect(name: &str, ended: &Ended, code: i32, texts: &[&str]) {
     assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
     assert_eq!(ended.stdout, "", "{name}");
     for text in texts {
-        assert!(ended.stderr.contains(text), "{name}: {text:?} is not in {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(text),
+            "{name}: {text:?} is not in {}",
+            ended.stderr
+        );
     }
-    assert!(!ended.stderr.contains("panicked"), "{name}: {}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("panicked"),
+        "{name}: {}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -58,31 +72,108 @@ fn a_configuration_that_cannot_be_used() {
     let bare = file("bare.toml", "[memory]\nmax_bytes = 1000000\n");
     let rows: &[(&str, &[&str], i32, &[&str])] = &[
         ("bad TOML", &["--config", &torn], 78, &["torn.toml:2"]),
-        ("no file", &["--config", "/nonexistent/kvd.toml"], 78, &["/nonexistent/kvd.toml"]),
-        ("unknown key in the file", &["--config", &unknown], 78, &["unknown.toml:3", "log.snyc", "log.sync"]),
-        ("bare number in the file", &["--config", &bare], 78, &["bare.toml:2", "memory.max_bytes", "unit"]),
-        ("unknown key in a flag", &["--set", "log.snyc=always"], 78, &["--set log.snyc", "log.sync"]),
-        ("bare size", &["--set", "limits.key_bytes=64"], 78, &["limits.key_bytes", "64KiB"]),
-        ("bare duration", &["--drain-timeout", "20"], 78, &["--drain-timeout", "20ms"]),
-        ("bad policy", &["--sync", "sometimes"], 78, &["--sync", "interval:"]),
-        ("out of range", &["--set", "server.max_streams=0"], 78, &["1 to 65536"]),
-        ("bad address", &["--http-listen", "nowhere"], 78, &["--http-listen", "IP:PORT"]),
-        ("unix socket", &["--listen", "unix:/run/kvd"], 78, &["unix:/run/kvd", "not built yet"]),
-        ("others can reach it", &["--listen", "0.0.0.0:0"], 78, &["--listen", "--allow-unauthenticated"]),
-        ("twice", &["--sync", "never", "--set", "log.sync=always"], 78, &["twice", "log.sync"]),
-        ("units that fit no segment", &["--set", "log.segment_bytes=1MiB"], 78, &["log.segment_bytes"]),
+        (
+            "no file",
+            &["--config", "/nonexistent/kvd.toml"],
+            78,
+            &["/nonexistent/kvd.toml"],
+        ),
+        (
+            "unknown key in the file",
+            &["--config", &unknown],
+            78,
+            &["unknown.toml:3", "log.snyc", "log.sync"],
+        ),
+        (
+            "bare number in the file",
+            &["--config", &bare],
+            78,
+            &["bare.toml:2", "memory.max_bytes", "unit"],
+        ),
+        (
+            "unknown key in a flag",
+            &["--set", "log.snyc=always"],
+            78,
+            &["--set log.snyc", "log.sync"],
+        ),
+        (
+            "bare size",
+            &["--set", "limits.key_bytes=64"],
+            78,
+            &["limits.key_bytes", "64KiB"],
+        ),
+        (
+            "bare duration",
+            &["--drain-timeout", "20"],
+            78,
+            &["--drain-timeout", "20ms"],
+        ),
+        (
+            "bad policy",
+            &["--sync", "sometimes"],
+            78,
+            &["--sync", "interval:"],
+        ),
+        (
+            "out of range",
+            &["--set", "server.max_streams=0"],
+            78,
+            &["1 to 65536"],
+        ),
+        (
+            "bad address",
+            &["--http-listen", "nowhere"],
+            78,
+            &["--http-listen", "IP:PORT"],
+        ),
+        (
+            "unix socket",
+            &["--listen", "unix:/run/kvd"],
+            78,
+            &["unix:/run/kvd", "not built yet"],
+        ),
+        (
+            "others can reach it",
+            &["--listen", "0.0.0.0:0"],
+            78,
+            &["--listen", "--allow-unauthenticated"],
+        ),
+        (
+            "twice",
+            &["--sync", "never", "--set", "log.sync=always"],
+            78,
+            &["twice", "log.sync"],
+        ),
+        (
+            "units that fit no segment",
+            &["--set", "log.segment_bytes=1MiB"],
+            78,
+            &["log.segment_bytes"],
+        ),
         ("unknown flag", &["--frobnicate"], 2, &["--frobnicate"]),
         ("no value", &["--set", "log.sync"], 2, &["KEY=VALUE"]),
         ("unknown command", &["frobnicate"], 2, &["frobnicate"]),
     ];
     let data = root.path().join("data").display().to_string();
     for (name, arguments, code, texts) in rows {
-        let with_dir = if *code == 2 { vec![] } else { vec!["--data-dir", &data] };
-        let arguments: Vec<&str> = with_dir.into_iter().chain(arguments.iter().copied()).collect();
+        let with_dir = if *code == 2 {
+            vec![]
+        } else {
+            vec!["--data-dir", &data]
+        };
+        let arguments: Vec<&str> = with_dir
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
         expect(name, &run(&mut command(&arguments)), *code, texts);
     }
     let from_outside = run(command(&["--data-dir", &data]).env("KVD_LOG__SYNC", "sometimes"));
-    expect("environment", &from_outside, 78, &["environment KVD_LOG__SYNC", "log.sync"]);
+    expect(
+        "environment",
+        &from_outside,
+        78,
+        &["environment KVD_LOG__SYNC", "log.sync"],
+    );
     assert!(!root.path().join("data").exists(), "nothing was touched");
 }
 
@@ -103,16 +194,29 @@ async fn an_address_or_a_directory_that_is_taken() {
     let root = TempDir::new().unwrap();
     let first = Process::serve(root.path());
     let locked = refused(root.path(), &[]);
-    expect("locked", &locked, 75, &["in use", &root.path().display().to_string()]);
+    expect(
+        "locked",
+        &locked,
+        75,
+        &["in use", &root.path().display().to_string()],
+    );
     let taken = first.field("listen").to_owned();
     let data = root.path().join("other").display().to_string();
     for (name, arguments) in [
         ("gRPC port", ["--listen", &taken, "--http-listen", "off"]),
-        ("HTTP port", ["--listen", "127.0.0.1:0", "--http-listen", &taken]),
+        (
+            "HTTP port",
+            ["--listen", "127.0.0.1:0", "--http-listen", &taken],
+        ),
     ] {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--data-dir", &data]);
-        expect(name, &run(&mut command(&arguments)), 69, &[&taken, "--listen"]);
+        expect(
+            name,
+            &run(&mut command(&arguments)),
+            69,
+            &[&taken, "--listen"],
+        );
     }
     fill(&first, 0, 1).await;
     assert_eq!(first.stop().code, Some(0));
@@ -128,7 +232,12 @@ async fn a_place_that_holds_no_store() {
     expect("a file", &refused_file, 74, &[&file.display().to_string()]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
     let nowhere = Path::new("/proc/kvd-data");
-    expect("nothing can be made there", &refused(nowhere, &[]), 74, &["/proc/kvd-data"]);
+    expect(
+        "nothing can be made there",
+        &refused(nowhere, &[]),
+        74,
+        &["/proc/kvd-data"],
+    );
     let data = root.path().join("data");
     writes(&data).await;
     if let Some(read_only) = ReadOnly::mount(&data) {
@@ -172,7 +281,14 @@ async fn tmpfs_has_to_be_allowed() {
         return;
     };
     let data = root.path().join("data").display().to_string();
-    let arguments = ["--data-dir", &data, "--listen", "127.0.0.1:0", "--http-listen", "off"];
+    let arguments = [
+        "--data-dir",
+        &data,
+        "--listen",
+        "127.0.0.1:0",
+        "--http-listen",
+        "off",
+    ];
     let ended = run(&mut command(&arguments));
     expect("tmpfs", &ended, 78, &["tmpfs", "--allow-volatile"]);
     writes(Path::new(&data)).await;
@@ -201,9 +317,21 @@ type Damage = fn(dir: &Path, other: &Path);
 
 /// What is done to a store of three segments, and what must be said of it.
 const DAMAGES: [(&str, Damage, &str); 10] = [
-    ("middle segment missing", |dir, _| fs::remove_file(dir.join(segment(2))).unwrap(), "2.kvlog"),
-    ("newest segment missing", |dir, _| fs::remove_file(dir.join(segment(3))).unwrap(), "3.kvlog"),
-    ("first segment missing", |dir, _| fs::remove_file(dir.join(segment(1))).unwrap(), "1.kvlog"),
+    (
+        "middle segment missing",
+        |dir, _| fs::remove_file(dir.join(segment(2))).unwrap(),
+        "2.kvlog",
+    ),
+    (
+        "newest segment missing",
+        |dir, _| fs::remove_file(dir.join(segment(3))).unwrap(),
+        "3.kvlog",
+    ),
+    (
+        "first segment missing",
+        |dir, _| fs::remove_file(dir.join(segment(1))).unwrap(),
+        "1.kvlog",
+    ),
     (
         "segment renamed",
         |dir, _| fs::rename(dir.join(segment(2)), dir.join(segment(9))).unwrap(),
@@ -224,9 +352,21 @@ const DAMAGES: [(&str, Damage, &str); 10] = [
         |dir, other| drop(fs::copy(other.join("MANIFEST"), dir.join("MANIFEST")).unwrap()),
         "1.kvlog",
     ),
-    ("MANIFEST missing", |dir, _| fs::remove_file(dir.join("MANIFEST")).unwrap(), "MANIFEST"),
-    ("MANIFEST damaged", |dir, _| flip(&dir.join("MANIFEST"), 40), "MANIFEST"),
-    ("a flipped bit", |dir, _| flip(&dir.join(segment(2)), 300_000), "2.kvlog"),
+    (
+        "MANIFEST missing",
+        |dir, _| fs::remove_file(dir.join("MANIFEST")).unwrap(),
+        "MANIFEST",
+    ),
+    (
+        "MANIFEST damaged",
+        |dir, _| flip(&dir.join("MANIFEST"), 40),
+        "MANIFEST",
+    ),
+    (
+        "a flipped bit",
+        |dir, _| flip(&dir.join(segment(2)), 300_000),
+        "2.kvlog",
+    ),
 ];
 
 #[tokio::test]
@@ -250,10 +390,19 @@ async fn damaged_files_are_refused_by_name() {
         let told = format!("{}{}", checked.stdout, checked.stderr);
         assert!(told.contains(text), "{name}: {text:?} is not in {told}");
         expect(name, &refused(&dir, &[]), 65, &[text]);
-        assert_eq!(listing(&dir), before, "{name}: a refused start changed the directory");
+        assert_eq!(
+            listing(&dir),
+            before,
+            "{name}: a refused start changed the directory"
+        );
     }
     writes(&good).await;
-    expect("nothing there", &check(&root.path().join("nothing")), 74, &["not a directory"]);
+    expect(
+        "nothing there",
+        &check(&root.path().join("nothing")),
+        74,
+        &["not a directory"],
+    );
 }
 
 /// Names and sizes, without the lock.
@@ -262,7 +411,10 @@ fn listing(dir: &Path) -> Vec<(String, u64)> {
         .unwrap()
         .map(|entry| {
             let entry = entry.unwrap();
-            (entry.file_name().to_string_lossy().into_owned(), entry.metadata().unwrap().len())
+            (
+                entry.file_name().to_string_lossy().into_owned(),
+                entry.metadata().unwrap().len(),
+            )
         })
         .filter(|(name, _)| name != "LOCK")
         .collect();
@@ -277,7 +429,14 @@ async fn a_kill_loses_nothing_durable_and_check_calls_it_clean_or_torn() {
         let process = Process::serve(root.path());
         let mut kv = KvServiceClient::new(channel(process.address()).await);
         for i in 0..round * 20 {
-            assert!(kv.get(get(&format!("k{i}"))).await.unwrap().into_inner().found, "k{i}");
+            assert!(
+                kv.get(get(&format!("k{i}")))
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .found,
+                "k{i}"
+            );
         }
         fill(&process, round * 20, 20).await;
         process.signal(rustix::process::Signal::KILL);
@@ -293,7 +452,11 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
         let mut process = Process::serve(root.path());
         fill(&process, 0, 3).await;
-        assert!(process.ready.contains(&format!("data_dir={}", root.path().display())));
+        assert!(
+            process
+                .ready
+                .contains(&format!("data_dir={}", root.path().display()))
+        );
         process.signal(signal);
         let ended = process.wait();
         assert_eq!((ended.code, &ended.stdout[..]), (Some(0), ""), "{ended:?}");
@@ -303,10 +466,15 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     assert_eq!(process.field("keys"), "3");
     // A request that has begun to arrive and never ends holds the end up.
     let mut kv = KvServiceClient::new(channel(process.address()).await);
-    let mut arriving = support::raw::connect(process.address()).await.ready().await.unwrap();
+    let mut arriving = support::raw::connect(process.address())
+        .await
+        .ready()
+        .await
+        .unwrap();
     let head = support::raw::head("/kvd.v1.KvService/Set", &[]);
     let (_reply, mut body) = arriving.send_request(head, false).unwrap();
-    body.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x10"), false).unwrap();
+    body.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x10"), false)
+        .unwrap();
     kv.get(get("k0")).await.unwrap();
     let mut process = process;
     process.signal(rustix::process::Signal::TERM);

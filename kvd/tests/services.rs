@@ -21,14 +21,27 @@ async fn set_get_delete() {
     assert!(created.applied && created.header.unwrap().durable);
     assert_eq!(created.revision, 2);
     let numbers = created.record.unwrap();
-    assert_eq!((numbers.create_revision, numbers.mod_revision, numbers.version), (2, 2, 1));
+    assert_eq!(
+        (
+            numbers.create_revision,
+            numbers.mod_revision,
+            numbers.version
+        ),
+        (2, 2, 1)
+    );
     assert!(numbers.key.is_empty() && numbers.value.is_empty());
-    let replaced = v1::SetRequest { return_previous: true, ..set("a", "two") };
+    let replaced = v1::SetRequest {
+        return_previous: true,
+        ..set("a", "two")
+    };
     let replaced = kv.set(replaced).await.unwrap().into_inner();
     assert_eq!(replaced.previous.unwrap().value, "one");
     let found = kv.get(get("a")).await.unwrap().into_inner().record.unwrap();
     assert_eq!((&found.key[..], &found.value[..]), (&b"a"[..], &b"two"[..]));
-    assert_eq!((found.create_revision, found.mod_revision, found.version), (2, 3, 2));
+    assert_eq!(
+        (found.create_revision, found.mod_revision, found.version),
+        (2, 3, 2)
+    );
     let delete = v1::DeleteRequest {
         key: "a".into(),
         return_previous: true,
@@ -56,13 +69,20 @@ async fn conditions_hold_or_show_what_stands() {
         (Test::Exists(true), true),
     ];
     for (test, applied) in cases {
-        let request = v1::SetRequest { condition: condition(test.clone()), ..set("a", "v") };
+        let request = v1::SetRequest {
+            condition: condition(test.clone()),
+            ..set("a", "v")
+        };
         let reply = kv.set(request).await.unwrap().into_inner();
         assert_eq!(reply.applied, applied, "{test:?}");
         assert_eq!(reply.revision == 0, !applied, "{test:?}");
         if !applied {
             assert_eq!(reply.record, None);
-            assert_eq!(reply.current.is_some(), test != Test::Exists(true), "{test:?}");
+            assert_eq!(
+                reply.current.is_some(),
+                test != Test::Exists(true),
+                "{test:?}"
+            );
         }
     }
     let delete = v1::DeleteRequest {
@@ -82,7 +102,9 @@ async fn values_of_every_size_come_back_whole_and_survive_a_restart() {
     let sizes = [0, 1, 1023, 1024, 65_535, 65_536, 1 << 20];
     let value = |size: usize| -> Vec<u8> { (0..size).map(|i| (i * 7 % 251) as u8).collect() };
     for size in sizes {
-        kv.set(set(&format!("key {size}\0\u{ff}"), value(size))).await.unwrap();
+        kv.set(set(&format!("key {size}\0\u{ff}"), value(size)))
+            .await
+            .unwrap();
     }
     let Running { daemon, dir } = running;
     daemon.stop().await.unwrap();
@@ -90,7 +112,11 @@ async fn values_of_every_size_come_back_whole_and_survive_a_restart() {
     let running = Running { daemon, dir };
     let mut kv = running.kv().await;
     for size in sizes {
-        let found = kv.get(get(&format!("key {size}\0\u{ff}"))).await.unwrap().into_inner();
+        let found = kv
+            .get(get(&format!("key {size}\0\u{ff}")))
+            .await
+            .unwrap()
+            .into_inner();
         assert!(found.record.unwrap().value == value(size), "{size}");
     }
 }
@@ -102,9 +128,14 @@ async fn batches_answer_item_by_item() {
     use v1::batch_write_result::Result as Written;
     let running = Running::start(&[]).await;
     let mut kv = running.kv().await;
-    let item = |operation| v1::BatchWriteOperation { operation: Some(operation) };
+    let item = |operation| v1::BatchWriteOperation {
+        operation: Some(operation),
+    };
     let delete = |key: &'static str| {
-        item(Operation::Delete(v1::DeleteRequest { key: key.into(), ..Default::default() }))
+        item(Operation::Delete(v1::DeleteRequest {
+            key: key.into(),
+            ..Default::default()
+        }))
     };
     let only_new = v1::SetRequest {
         condition: condition(v1::condition::Test::Exists(false)),
@@ -122,7 +153,11 @@ async fn batches_answer_item_by_item() {
     };
     let reply = kv.batch_write(request).await.unwrap().into_inner();
     assert!(reply.header.unwrap().durable);
-    let results: Vec<_> = reply.results.into_iter().map(|r| r.result.unwrap()).collect();
+    let results: Vec<_> = reply
+        .results
+        .into_iter()
+        .map(|r| r.result.unwrap())
+        .collect();
     let [
         Written::Set(one),
         Written::Set(two),
@@ -137,9 +172,19 @@ async fn batches_answer_item_by_item() {
     assert!(one.header.is_none() && !refused.applied && !nothing.deleted);
     assert_eq!(refused.current.as_ref().unwrap().value, "1");
     let keys = vec!["a".into(), "b".into(), "a".into()];
-    let reply = kv.batch_get(v1::BatchGetRequest { keys, options: None }).await.unwrap();
-    let results: Vec<_> =
-        reply.into_inner().results.into_iter().map(|r| r.result.unwrap()).collect();
+    let reply = kv
+        .batch_get(v1::BatchGetRequest {
+            keys,
+            options: None,
+        })
+        .await
+        .unwrap();
+    let results: Vec<_> = reply
+        .into_inner()
+        .results
+        .into_iter()
+        .map(|r| r.result.unwrap())
+        .collect();
     let [Got::Record(first), Got::Missing(_), Got::Record(second)] = &results[..] else {
         panic!("{results:?}");
     };
@@ -155,11 +200,26 @@ async fn a_reply_that_is_full_says_so_item_by_item() {
     kv.set(set("small", "v")).await.unwrap();
     let mut keys = vec!["big".into(); 4];
     keys.push("small".into());
-    let reply = kv.batch_get(v1::BatchGetRequest { keys, options: None }).await.unwrap();
-    let results: Vec<_> =
-        reply.into_inner().results.into_iter().map(|r| r.result.unwrap()).collect();
-    let [Got::Record(_), Got::Record(_), Got::Record(_), Got::Error(full), Got::Record(_)] =
-        &results[..]
+    let reply = kv
+        .batch_get(v1::BatchGetRequest {
+            keys,
+            options: None,
+        })
+        .await
+        .unwrap();
+    let results: Vec<_> = reply
+        .into_inner()
+        .results
+        .into_iter()
+        .map(|r| r.result.unwrap())
+        .collect();
+    let [
+        Got::Record(_),
+        Got::Record(_),
+        Got::Record(_),
+        Got::Error(full),
+        Got::Record(_),
+    ] = &results[..]
     else {
         panic!("{:?}", results.len());
     };
@@ -174,14 +234,28 @@ async fn a_pipeline_of_mixed_operations() {
     let mut operations = Vec::new();
     for id in 0..1000 {
         let key = format!("k{}", id / 2);
-        let operation = if id % 2 == 0 { Op::Set(set(&key, key.clone())) } else { Op::Get(get(&key)) };
-        operations.push(v1::Operation { id, operation: Some(operation) });
+        let operation = if id % 2 == 0 {
+            Op::Set(set(&key, key.clone()))
+        } else {
+            Op::Get(get(&key))
+        };
+        operations.push(v1::Operation {
+            id,
+            operation: Some(operation),
+        });
     }
     let messages: Vec<_> = operations
         .chunks(10)
-        .map(|chunk| v1::PipelineRequest { operations: chunk.to_vec(), require: Vec::new() })
+        .map(|chunk| v1::PipelineRequest {
+            operations: chunk.to_vec(),
+            require: Vec::new(),
+        })
         .collect();
-    let mut replies = kv.pipeline(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    let mut replies = kv
+        .pipeline(tokio_stream::iter(messages))
+        .await
+        .unwrap()
+        .into_inner();
     let mut next = 0;
     while let Some(reply) = replies.next().await {
         let reply = reply.unwrap();
@@ -205,13 +279,41 @@ async fn under_interval_writes_are_logged_and_a_wait_makes_them_durable() {
     let mut kv = running.kv().await;
     let written = kv.set(set("a", "v")).await.unwrap().into_inner();
     assert!(!written.header.unwrap().durable);
-    assert!(!kv.get(get("a")).await.unwrap().into_inner().header.unwrap().durable);
-    let wait = v1::WaitDurableRequest { revision: written.revision, require: Vec::new() };
-    let header = kv.wait_durable(wait).await.unwrap().into_inner().header.unwrap();
+    assert!(
+        !kv.get(get("a"))
+            .await
+            .unwrap()
+            .into_inner()
+            .header
+            .unwrap()
+            .durable
+    );
+    let wait = v1::WaitDurableRequest {
+        revision: written.revision,
+        require: Vec::new(),
+    };
+    let header = kv
+        .wait_durable(wait)
+        .await
+        .unwrap()
+        .into_inner()
+        .header
+        .unwrap();
     assert!(header.durable && header.durable_revision >= written.revision);
-    assert!(kv.get(get("a")).await.unwrap().into_inner().header.unwrap().durable);
+    assert!(
+        kv.get(get("a"))
+            .await
+            .unwrap()
+            .into_inner()
+            .header
+            .unwrap()
+            .durable
+    );
     kv.set(set("b", "v")).await.unwrap();
-    let newest = kv.wait_durable(v1::WaitDurableRequest::default()).await.unwrap();
+    let newest = kv
+        .wait_durable(v1::WaitDurableRequest::default())
+        .await
+        .unwrap();
     assert_eq!(newest.into_inner().header.unwrap().durable_revision, 3);
 }
 
@@ -225,24 +327,61 @@ async fn status_limits_and_capabilities() {
     .await;
     running.kv().await.set(set("a", "v")).await.unwrap();
     let mut admin = running.admin().await;
-    let status = admin.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner();
+    let status = admin
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(status.state(), v1::ServerState::Serving);
-    assert_eq!((status.keys, status.store_revision, status.durable_revision), (1, 2, 2));
-    assert_eq!((status.memory_max_bytes, &status.sync_policy[..]), (1 << 30, "always"));
+    assert_eq!(
+        (status.keys, status.store_revision, status.durable_revision),
+        (1, 2, 2)
+    );
+    assert_eq!(
+        (status.memory_max_bytes, &status.sync_policy[..]),
+        (1 << 30, "always")
+    );
     assert!(status.recovery.is_some() && status.store_id.len() == 32);
-    let limits = admin.get_limits(v1::GetLimitsRequest {}).await.unwrap().into_inner();
+    let limits = admin
+        .get_limits(v1::GetLimitsRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((limits.key_bytes, limits.value_bytes), (4 << 10, 1 << 20));
-    assert_eq!((limits.batch_operations, limits.batch_bytes), (1024, 8 << 20));
-    assert_eq!((limits.pipeline_operations, limits.pipeline_bytes), (4096, 4 << 20));
-    assert_eq!((limits.reply_bytes, limits.streams_per_connection), (3584 << 10, 1024));
-    let can = admin.get_capabilities(v1::GetCapabilitiesRequest {}).await.unwrap().into_inner();
+    assert_eq!(
+        (limits.batch_operations, limits.batch_bytes),
+        (1024, 8 << 20)
+    );
+    assert_eq!(
+        (limits.pipeline_operations, limits.pipeline_bytes),
+        (4096, 4 << 20)
+    );
+    assert_eq!(
+        (limits.reply_bytes, limits.streams_per_connection),
+        (3584 << 10, 1024)
+    );
+    let can = admin
+        .get_capabilities(v1::GetCapabilitiesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert!(can.capabilities.contains(&v1::Capability::Pipeline.into()));
     assert!(!can.capabilities.contains(&v1::Capability::Watch.into()));
     assert_eq!(can.default_durability(), v1::Durability::Synced);
     // What is listed may be required, and the rest may not.
     for number in 1..40 {
-        let options = Some(v1::ReadOptions { require: vec![number], ..Default::default() });
-        let reply = running.kv().await.get(v1::GetRequest { key: "a".into(), options }).await;
+        let options = Some(v1::ReadOptions {
+            require: vec![number],
+            ..Default::default()
+        });
+        let reply = running
+            .kv()
+            .await
+            .get(v1::GetRequest {
+                key: "a".into(),
+                options,
+            })
+            .await;
         match reply {
             Ok(_) => assert!(can.capabilities.contains(&number)),
             Err(status) => {
@@ -267,15 +406,16 @@ async fn the_memory_limit_refuses_growth_and_lets_deletes_through() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(reason(&status), Some(v1::ErrorReason::MemoryLimit));
     assert!(status.message().contains("memory.max_bytes"), "{status}");
-    let delete = v1::DeleteRequest { key: "k2".into(), ..Default::default() };
+    let delete = v1::DeleteRequest {
+        key: "k2".into(),
+        ..Default::default()
+    };
     assert!(kv.delete(delete).await.unwrap().into_inner().deleted);
     kv.set(set("k2", "small")).await.unwrap();
 }
 
 /// A number that was not used before: the next revision.
-async fn rand(
-    kv: &mut v1::kv_service_client::KvServiceClient<tonic::transport::Channel>,
-) -> i64 {
+async fn rand(kv: &mut v1::kv_service_client::KvServiceClient<tonic::transport::Channel>) -> i64 {
     let reply = kv.get(get("none")).await.unwrap().into_inner();
     reply.header.unwrap().store_revision + 1
 }
@@ -293,7 +433,9 @@ async fn health_and_reflection() {
         ("kvd.v1.WatchService", ServingStatus::NotServing),
     ];
     for (service, status) in expected {
-        let check = tonic_health::pb::HealthCheckRequest { service: service.to_owned() };
+        let check = tonic_health::pb::HealthCheckRequest {
+            service: service.to_owned(),
+        };
         let mut reply = health.check(check.clone()).await.unwrap().into_inner();
         for _ in 0..100 {
             if reply.status() == status {
@@ -304,21 +446,42 @@ async fn health_and_reflection() {
         }
         assert_eq!(reply.status(), status, "{service:?}");
     }
-    let check = tonic_health::pb::HealthCheckRequest { service: "nobody".to_owned() };
-    assert_eq!(health.check(check).await.unwrap_err().code(), Code::NotFound);
+    let check = tonic_health::pb::HealthCheckRequest {
+        service: "nobody".to_owned(),
+    };
+    assert_eq!(
+        health.check(check).await.unwrap_err().code(),
+        Code::NotFound
+    );
     // A watcher sees the end coming and does not hold it up.
-    let check = tonic_health::pb::HealthCheckRequest { service: String::new() };
+    let check = tonic_health::pb::HealthCheckRequest {
+        service: String::new(),
+    };
     let mut watch = health.watch(check).await.unwrap().into_inner();
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
     let (v1_names, v1alpha_names) = reflected(running.channel().await).await;
     assert_eq!(v1_names, v1alpha_names);
-    for name in ["kvd.v1.KvService", "kvd.v1.AdminService", "grpc.health.v1.Health"] {
+    for name in [
+        "kvd.v1.KvService",
+        "kvd.v1.AdminService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(v1_names.contains(&name.to_owned()), "{v1_names:?}");
     }
     let begun = std::time::Instant::now();
     running.daemon.stop().await.unwrap();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().status(),
+        ServingStatus::NotServing
+    );
 }
 
 /// The services that both versions of reflection list.
@@ -335,8 +498,16 @@ async fn reflected(channel: tonic::transport::Channel) -> (Vec<String>, Vec<Stri
                 message_request: Some(MessageRequest::ListServices(String::new())),
             };
             let mut client = ServerReflectionClient::new(channel.clone());
-            let replies = client.server_reflection_info(tokio_stream::once(request)).await;
-            let reply = replies.unwrap().into_inner().message().await.unwrap().unwrap();
+            let replies = client
+                .server_reflection_info(tokio_stream::once(request))
+                .await;
+            let reply = replies
+                .unwrap()
+                .into_inner()
+                .message()
+                .await
+                .unwrap()
+                .unwrap();
             let Some(MessageResponse::ListServicesResponse(list)) = reply.message_response else {
                 panic!("{reply:?}");
             };
@@ -419,7 +590,11 @@ async fn calls_in_flight_are_finished_when_the_daemon_stops() {
     let running = Running { daemon, dir };
     let mut kv = running.kv().await;
     let mut admin = running.admin().await;
-    let status = admin.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner();
+    let status = admin
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert!(status.recovery.unwrap().started_clean);
     for task in tasks {
         let durable = task.await.unwrap();

@@ -45,3 +45,6 @@ pub enum SyncPolicy {
     /// Only at rotation, at close, and when somebody waits for it.
     Never,
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,7 +291,7 @@ fn refuse_if_suspect(newest: &SegmentFound, end: &End, refuse: bool) -> Result<(
         Tail::Suspect { why, .. } if refuse => {
             let what = format!(
                 "{why}; the last frame is there from head to trailer and its bytes are wrong, which \
-                 is not how a torn write looks; set log.on_suspect_tail=truncate to cut it off"
+                 is not how a torn write looks; set log.suspect_tail=cut to cut it off"
             );
             Err(OpenError::damaged(&newest.name, end.walk.end, what))
         }

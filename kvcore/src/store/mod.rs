@@ -15,3 +15,6 @@ pub use apply::{Change, apply};
 pub use entry::Record;
 pub use memory::Memory;
 pub use shards::{Found, Place, Shard, Shards};
+
+#[cfg(test)]
+mod tests;

@@ -133,7 +133,9 @@ impl Embedded {
         patience: Patience,
     ) -> Result<Admitted, Error> {
         let enough = Instant::now() + patience.wait;
-        let until = patience.deadline.map_or(enough, |deadline| deadline.min(enough));
+        let until = patience
+            .deadline
+            .map_or(enough, |deadline| deadline.min(enough));
         // Boxed so that the way that nearly all writes go stays small.
         let admission = Box::pin(self.0.admit(prepared));
         match tokio::time::timeout_at(until.into(), admission).await {
@@ -297,7 +299,11 @@ impl From<kvcore::Status> for Status {
                 bytes: recovery.log_bytes,
                 torn_bytes: recovery.torn_bytes,
                 quarantined: recovery.quarantined,
-                gaps: status.gaps.iter().map(|gap| (gap.first.0, gap.last.0)).collect(),
+                gaps: status
+                    .gaps
+                    .iter()
+                    .map(|gap| (gap.first.0, gap.last.0))
+                    .collect(),
                 clean_start: recovery.clean_start,
             },
             counters: Counters {

@@ -99,7 +99,11 @@ impl Fake {
 
     fn revealed<T>(&self, value: T, revealed: Revision) -> Revealed<T> {
         let store_revision = self.0.revision.load(Ordering::SeqCst);
-        Revealed { value, revealed, store_revision }
+        Revealed {
+            value,
+            revealed,
+            store_revision,
+        }
     }
 
     fn apply(&self, mutation: Mutation<'_>) -> Outcome<FakeRecord> {
@@ -167,7 +171,9 @@ impl Store for Fake {
         let map = self.0.map.lock();
         let found: Vec<_> = keys.iter().map(|key| map.get(*key).cloned()).collect();
         let newest = found.iter().flatten().map(|record| record.modified).max();
-        let revealed = newest.unwrap_or(0).max(self.0.last_delete.load(Ordering::SeqCst));
+        let revealed = newest
+            .unwrap_or(0)
+            .max(self.0.last_delete.load(Ordering::SeqCst));
         Ok(self.revealed(found, revealed))
     }
 
@@ -187,7 +193,10 @@ impl Store for Fake {
         }
         let begun = Instant::now();
         while self.0.full.load(Ordering::SeqCst) {
-            if patience.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if patience
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now())
+            {
                 return Err(Error::new(ErrorKind::Deadline, "the deadline passed"));
             }
             if begun.elapsed() >= patience.wait {
@@ -239,7 +248,8 @@ impl Store for Fake {
     }
 
     fn state(&self) -> State {
-        self.failure().map_or(State::Writable, |why| State::Failed(why.to_string()))
+        self.failure()
+            .map_or(State::Writable, |why| State::Failed(why.to_string()))
     }
 
     fn status(&self) -> Status {

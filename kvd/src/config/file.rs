@@ -14,11 +14,7 @@ pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), ConfigError>
     apply_text(config, path, &text)
 }
 
-pub(super) fn apply_text(
-    config: &mut Config,
-    path: &Path,
-    text: &str,
-) -> Result<(), ConfigError> {
+pub(super) fn apply_text(config: &mut Config, path: &Path, text: &str) -> Result<(), ConfigError> {
     let document = DeTable::parse(text).map_err(|e| {
         let line = line_of(text, e.span().map_or(0, |span| span.start));
         ConfigError(format!("{}:{line}: {}", path.display(), e.message()))

@@ -29,7 +29,12 @@ fn limits_fit(config: &Config) -> Result<(), ConfigError> {
     let settings = &config.settings;
     let largest = settings.key_bytes.0 + settings.value_bytes.0;
     let pairs = [
-        ("limits.batch_bytes", settings.batch_bytes.0, largest, "limits.key_bytes + limits.value_bytes"),
+        (
+            "limits.batch_bytes",
+            settings.batch_bytes.0,
+            largest,
+            "limits.key_bytes + limits.value_bytes",
+        ),
         (
             "limits.in_flight_bytes",
             settings.in_flight_bytes.0,

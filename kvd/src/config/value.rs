@@ -286,12 +286,13 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             "{text}: unix sockets are not built yet; listen on IP:PORT, such as 127.0.0.1:7500"
         ));
     }
-    let numeric = text.strip_prefix("localhost:").map_or_else(
-        || text.to_owned(),
-        |port| format!("127.0.0.1:{port}"),
-    );
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| {
-        format!("{text:?} is not an address: expected IP:PORT, such as 127.0.0.1:7500 or [::1]:7500")
+        format!(
+            "{text:?} is not an address: expected IP:PORT, such as 127.0.0.1:7500 or [::1]:7500"
+        )
     })
 }
 

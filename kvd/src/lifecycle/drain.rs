@@ -22,7 +22,10 @@ const LEAST_FOR_LOG: Duration = Duration::from_secs(5);
 pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
     systemd::stopping();
-    tracing::info!("stopping: finishing {} calls in flight", daemon.server.in_flight());
+    tracing::info!(
+        "stopping: finishing {} calls in flight",
+        daemon.server.in_flight()
+    );
     let shared = Arc::clone(&daemon.server.figures.shared);
     shared.draining.send_replace(true);
     if let Some(store) = shared.store.get() {
@@ -74,7 +77,9 @@ async fn connections_end(server: &Server<Embedded>, deadline: Instant) -> bool {
 
 /// Seals and syncs the log, on a thread that may block.
 async fn close(store: Embedded, deadline: Instant) -> Result<(), Failure> {
-    let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_FOR_LOG);
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .max(LEAST_FOR_LOG);
     let closed = tokio::task::spawn_blocking(move || store.close(left)).await;
     match closed {
         Ok(Ok(true)) => {
@@ -85,7 +90,13 @@ async fn close(store: Embedded, deadline: Instant) -> Result<(), Failure> {
             tracing::warn!("stopped without sealing the log: the next start will recover");
             Ok(())
         }
-        Ok(Err(error)) => Err(Failure::new(Exit::Io, format!("closing the store: {error}"))),
-        Err(error) => Err(Failure::new(Exit::Software, format!("closing the store: {error}"))),
+        Ok(Err(error)) => Err(Failure::new(
+            Exit::Io,
+            format!("closing the store: {error}"),
+        )),
+        Err(error) => Err(Failure::new(
+            Exit::Software,
+            format!("closing the store: {error}"),
+        )),
     }
 }

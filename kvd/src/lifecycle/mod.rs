@@ -104,7 +104,9 @@ fn bind(address: SocketAddr) -> Result<Bound, Failure> {
         Ok((listener, bound))
     });
     listener.map_err(|e| {
-        let message = format!("cannot listen on {address}: {e}; choose another with --listen or --http-listen");
+        let message = format!(
+            "cannot listen on {address}: {e}; choose another with --listen or --http-listen"
+        );
         Failure::new(Exit::Unavailable, message)
     })
 }
@@ -117,8 +119,12 @@ fn load(
     let work = move || {
         let loading = &shared.loading;
         let opened = Embedded::open(&shared.settings, &|progress| {
-            loading.bytes_done.store(progress.bytes_done, Ordering::Relaxed);
-            loading.bytes_total.store(progress.bytes_total, Ordering::Relaxed);
+            loading
+                .bytes_done
+                .store(progress.bytes_done, Ordering::Relaxed);
+            loading
+                .bytes_total
+                .store(progress.bytes_total, Ordering::Relaxed);
         });
         // Nobody listens if the process is already stopping; dropping closes again.
         let _ = sender.send(opened);

@@ -14,8 +14,13 @@ impl Daemon {
         };
         let status = store.status();
         let listening: Vec<String> = self.listening.iter().map(ToString::to_string).collect();
-        let http = self.http.map_or_else(|| "off".to_owned(), |address| address.to_string());
-        let mut line = format!("kvd ready listen={} http={http} data_dir=", listening.join(","));
+        let http = self
+            .http
+            .map_or_else(|| "off".to_owned(), |address| address.to_string());
+        let mut line = format!(
+            "kvd ready listen={} http={http} data_dir=",
+            listening.join(",")
+        );
         let dir = status.dir.display().to_string();
         let _ = if dir.contains(char::is_whitespace) {
             write!(line, "{dir:?}")

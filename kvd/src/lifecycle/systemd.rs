@@ -18,7 +18,10 @@ pub(super) fn ready() {
 }
 
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("finishing calls in flight")]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing calls in flight"),
+    ]);
 }
 
 /// Reports how far loading is until it is done.

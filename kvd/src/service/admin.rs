@@ -43,15 +43,18 @@ impl<S: Store> Core<S> {
     /// The header of a reply that reveals nothing but the state itself; empty while
     /// loading.
     fn state_header(&self) -> v1::ResponseHeader {
-        self.shared.store.get().map_or_else(v1::ResponseHeader::default, |store| {
-            let seen = Seen {
-                store_revision: store.store_revision(),
-                reveals: 0,
-                wait: None,
-                wrote: false,
-            };
-            self.header_with_position(store, seen)
-        })
+        self.shared
+            .store
+            .get()
+            .map_or_else(v1::ResponseHeader::default, |store| {
+                let seen = Seen {
+                    store_revision: store.store_revision(),
+                    reveals: 0,
+                    wait: None,
+                    wrote: false,
+                };
+                self.header_with_position(store, seen)
+            })
     }
 
     fn status(&self) -> v1::GetStatusResponse {
@@ -61,7 +64,9 @@ impl<S: Store> Core<S> {
             uptime_ms: millis(self.shared.started.elapsed()),
             version: VERSION.to_owned(),
             data_dir: settings.data_dir.display().to_string(),
-            wall_time_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            wall_time_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, millis),
             ..v1::GetStatusResponse::default()
         };
         let Some(store) = self.shared.store.get() else {
@@ -145,12 +150,16 @@ impl<S: Store> Core<S> {
                 .map(|d| durability(d).into())
                 .to_vec(),
             default_durability: store
-                .map_or(v1::Durability::Unspecified, |s| durability(s.default_durability()))
+                .map_or(v1::Durability::Unspecified, |s| {
+                    durability(s.default_durability())
+                })
                 .into(),
             default_read_level: store
-                .map_or(v1::ReadLevel::Unspecified, |s| match s.default_read_level() {
-                    ReadLevel::Durable => v1::ReadLevel::Durable,
-                    ReadLevel::Latest => v1::ReadLevel::Latest,
+                .map_or(v1::ReadLevel::Unspecified, |s| {
+                    match s.default_read_level() {
+                        ReadLevel::Durable => v1::ReadLevel::Durable,
+                        ReadLevel::Latest => v1::ReadLevel::Latest,
+                    }
                 })
                 .into(),
             version: VERSION.to_owned(),
@@ -177,10 +186,14 @@ fn state(status: &backend::Status, draining: bool) -> (v1::ServerState, String) 
             v1::ServerState::NoLogSpace,
             format!("no disk space for the log, only deletes are taken: {reason}"),
         ),
-        State::Draining => (v1::ServerState::Draining, "the server is stopping".to_owned()),
-        State::Writable if draining => {
-            (v1::ServerState::Draining, "the server is stopping".to_owned())
-        }
+        State::Draining => (
+            v1::ServerState::Draining,
+            "the server is stopping".to_owned(),
+        ),
+        State::Writable if draining => (
+            v1::ServerState::Draining,
+            "the server is stopping".to_owned(),
+        ),
         State::Writable => (v1::ServerState::Serving, String::new()),
     }
 }
@@ -223,7 +236,10 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         _: Request<v1::GetCapabilitiesRequest>,
     ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
-        answer(self.core.begin(Rpc::GetCapabilities), Ok(self.core.capabilities()))
+        answer(
+            self.core.begin(Rpc::GetCapabilities),
+            Ok(self.core.capabilities()),
+        )
     }
 
     async fn get_config(

@@ -96,7 +96,9 @@ impl Answers {
         let limit = core.shared.limits.reply_bytes;
         let (mut results, mut bytes, mut reveals) = (Vec::new(), 0, 0);
         while let Some(front) = self.queue.front() {
-            let reached = front.wait().is_none_or(|(level, at)| level.of(positions) >= at);
+            let reached = front
+                .wait()
+                .is_none_or(|(level, at)| level.of(positions) >= at);
             let full = results.len() == RESULTS || (bytes > 0 && bytes + front.reply > limit);
             if full || (!reached && ended.is_none()) {
                 break;
@@ -211,23 +213,35 @@ impl<S: Store> Core<S> {
     /// What to count it as, where its fields are, and what became of it.
     async fn run(&self, store: &S, operation: Option<&Op>) -> (Rpc, &'static str, Ran) {
         match operation {
-            Some(Op::Get(get)) => {
-                (Rpc::Get, "get", self.get(store, get).await.map(wrap(OpResult::Get)))
-            }
-            Some(Op::Set(set)) => {
-                (Rpc::Set, "set", self.set(store, set, None).await.map(wrap(OpResult::Set)))
-            }
+            Some(Op::Get(get)) => (
+                Rpc::Get,
+                "get",
+                self.get(store, get).await.map(wrap(OpResult::Get)),
+            ),
+            Some(Op::Set(set)) => (
+                Rpc::Set,
+                "set",
+                self.set(store, set, None).await.map(wrap(OpResult::Set)),
+            ),
             Some(Op::Delete(delete)) => {
                 let done = self.delete(store, delete, None).await;
                 (Rpc::Delete, "delete", done.map(wrap(OpResult::Delete)))
             }
             Some(Op::BatchGet(batch)) => {
                 let done = self.batch_get(store, batch).await;
-                (Rpc::BatchGet, "batch_get", done.map(wrap(OpResult::BatchGet)))
+                (
+                    Rpc::BatchGet,
+                    "batch_get",
+                    done.map(wrap(OpResult::BatchGet)),
+                )
             }
             Some(Op::BatchWrite(batch)) => {
                 let done = self.batch_write(store, batch, None).await;
-                (Rpc::BatchWrite, "batch_write", done.map(wrap(OpResult::BatchWrite)))
+                (
+                    Rpc::BatchWrite,
+                    "batch_write",
+                    done.map(wrap(OpResult::BatchWrite)),
+                )
             }
             other => (Rpc::NotYet, "operation", Err(not_served(other))),
         }
@@ -274,7 +288,9 @@ pub(crate) fn item_weight(item: &v1::BatchWriteOperation) -> usize {
 
 fn result_weight(result: &OpResult) -> usize {
     let record = |record: &Option<v1::Record>| {
-        record.as_ref().map_or(0, |record| record.key.len() + record.value.len())
+        record
+            .as_ref()
+            .map_or(0, |record| record.key.len() + record.value.len())
     };
     match result {
         OpResult::Get(reply) => record(&reply.record),

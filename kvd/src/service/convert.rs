@@ -31,7 +31,10 @@ pub fn key(key: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if key.is_empty() {
         return Err(Refusal::new(
             Reason::EmptyKey,
-            format!("the key is empty: a key has 1 to {} bytes", limits.key_bytes),
+            format!(
+                "the key is empty: a key has 1 to {} bytes",
+                limits.key_bytes
+            ),
         )
         .field("key"));
     }
@@ -39,19 +42,25 @@ pub fn key(key: &[u8], limits: &Limits) -> Result<(), Refusal> {
 }
 
 pub fn value(value: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    within(Reason::ValueTooLarge, "value", value.len(), limits.value_bytes)
+    within(
+        Reason::ValueTooLarge,
+        "value",
+        value.len(),
+        limits.value_bytes,
+    )
 }
 
 fn within(reason: Reason, what: &str, size: usize, limit: usize) -> Result<(), Refusal> {
     if size <= limit {
         return Ok(());
     }
-    Err(
-        Refusal::new(reason, format!("the {what} has {size} bytes; the limit is {limit}"))
-            .field(what)
-            .with("size", size)
-            .with("limit", limit),
+    Err(Refusal::new(
+        reason,
+        format!("the {what} has {size} bytes; the limit is {limit}"),
     )
+    .field(what)
+    .with("size", size)
+    .with("limit", limit))
 }
 
 /// How many operations and bytes a batch or message may have.
@@ -66,7 +75,10 @@ pub fn batch(what: &str, operations: usize, bytes: usize, limits: &Limits) -> Re
     if operations > limits.batch_operations {
         return Err(Refusal::new(
             Reason::TooManyOperations,
-            format!("{operations} {what}; the limit is {}", limits.batch_operations),
+            format!(
+                "{operations} {what}; the limit is {}",
+                limits.batch_operations
+            ),
         )
         .field(what)
         .with("size", operations)
@@ -75,7 +87,10 @@ pub fn batch(what: &str, operations: usize, bytes: usize, limits: &Limits) -> Re
     if bytes > limits.batch_bytes {
         return Err(Refusal::new(
             Reason::BatchTooLarge,
-            format!("{bytes} bytes of {what}; the limit is {}", limits.batch_bytes),
+            format!(
+                "{bytes} bytes of {what}; the limit is {}",
+                limits.batch_bytes
+            ),
         )
         .field(what)
         .with("size", bytes)
@@ -121,10 +136,16 @@ pub fn read_level(
     };
     require(&options.require).map_err(|e| e.inside("options"))?;
     if options.at_revision != 0 {
-        return Err(unsupported("options.at_revision", "this version keeps no history to read"));
+        return Err(unsupported(
+            "options.at_revision",
+            "this version keeps no history to read",
+        ));
     }
     if !options.min_position.is_empty() {
-        return Err(unsupported("options.min_position", "not supported by this version"));
+        return Err(unsupported(
+            "options.min_position",
+            "not supported by this version",
+        ));
     }
     match v1::ReadLevel::try_from(options.level) {
         Ok(v1::ReadLevel::Unspecified) => Ok(default),
@@ -159,7 +180,10 @@ pub fn durability(
 }
 
 fn unknown_number(field: &str, number: i32) -> Refusal {
-    unsupported(field, &format!("this version does not know number {number}"))
+    unsupported(
+        field,
+        &format!("this version does not know number {number}"),
+    )
 }
 
 /// Items of a batch have no options of their own.
@@ -177,9 +201,10 @@ pub fn no_options<T>(options: Option<&T>) -> Result<(), Refusal> {
 pub fn no_expiry(expiry: Option<&v1::Expiry>) -> Result<(), Refusal> {
     match expiry {
         None => Ok(()),
-        Some(v1::Expiry { when: None }) => {
-            Err(unsupported("expiry", "the message is present but says nothing"))
-        }
+        Some(v1::Expiry { when: None }) => Err(unsupported(
+            "expiry",
+            "the message is present but says nothing",
+        )),
         Some(_) => Err(unsupported("expiry", "this version does not expire keys")),
     }
 }
@@ -190,7 +215,10 @@ pub fn condition(condition: Option<&v1::Condition>) -> Result<Option<Condition>,
     };
     let not_here = |name: &str| {
         let field = format!("condition.{name}");
-        Err(unsupported(&field, "this version knows the conditions exists and mod_revision"))
+        Err(unsupported(
+            &field,
+            "this version knows the conditions exists and mod_revision",
+        ))
     };
     match &condition.test {
         Some(Test::Exists(exists)) => Ok(Some(Condition::Exists(*exists))),
@@ -201,14 +229,20 @@ pub fn condition(condition: Option<&v1::Condition>) -> Result<Option<Condition>,
         Some(Test::Version(_)) => not_here("version"),
         Some(Test::Value(_)) => not_here("value"),
         Some(Test::CreateRevision(_)) => not_here("create_revision"),
-        None => Err(unsupported("condition", "the message is present but tests nothing")),
+        None => Err(unsupported(
+            "condition",
+            "the message is present but tests nothing",
+        )),
     }
 }
 
 pub fn revision(field: &str, number: i64) -> Result<Revision, Refusal> {
     Revision::try_from(number).map_err(|_| {
-        Refusal::new(Reason::BadNumber, format!("{field}: a revision is not negative: {number}"))
-            .field(field)
+        Refusal::new(
+            Reason::BadNumber,
+            format!("{field}: a revision is not negative: {number}"),
+        )
+        .field(field)
     })
 }
 
@@ -244,7 +278,11 @@ pub fn record<R: RecordView>(key: Bytes, record: &R) -> v1::Record {
     } else {
         Bytes::from_owner(Shared(record.clone()))
     };
-    v1::Record { key, value, ..numbers(record) }
+    v1::Record {
+        key,
+        value,
+        ..numbers(record)
+    }
 }
 
 /// The record without key and value. No call of this version gives a record an

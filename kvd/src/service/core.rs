@@ -67,7 +67,9 @@ impl<S: Store> Shared<S> {
 
     /// Whether the log has failed.
     pub fn failed(&self) -> bool {
-        self.store.get().is_some_and(|store| store.failure().is_some())
+        self.store
+            .get()
+            .is_some_and(|store| store.failure().is_some())
     }
 
     /// The opaque resume point of `revision`: format, revision, store.

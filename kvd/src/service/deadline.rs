@@ -22,7 +22,10 @@ impl Deadline {
 
     /// The deadline of a request that passed the front.
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Instant> {
-        request.extensions().get::<Self>().map(|deadline| deadline.0)
+        request
+            .extensions()
+            .get::<Self>()
+            .map(|deadline| deadline.0)
     }
 }
 
@@ -51,7 +54,10 @@ mod tests {
     #[test]
     fn timeouts_are_read_as_the_protocol_writes_them() {
         assert_eq!(parse("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(parse("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(
+            parse("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
         assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
         for bad in ["", "S", "5", "5s", "-5S", "100000000S", "5 S", "ä", "٣S"] {
             assert_eq!(parse(bad), None, "{bad}");

@@ -145,7 +145,11 @@ impl<S: Store> KvService for Kv<S> {
         match self.core.store() {
             Ok(store) => {
                 let store = store.clone();
-                Ok(Response::new(pipeline::serve(Arc::clone(&self.core), store, request)))
+                Ok(Response::new(pipeline::serve(
+                    Arc::clone(&self.core),
+                    store,
+                    request,
+                )))
             }
             Err(refusal) => answer(self.core.begin(Rpc::Pipeline), Err(refusal)),
         }

@@ -74,7 +74,10 @@ impl<S: Store> LeaseService for NotYet<S> {
         self.refuse("TimeToLive")
     }
 
-    async fn list(&self, _: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
+    async fn list(
+        &self,
+        _: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListResponse>, Status> {
         self.refuse("List")
     }
 }

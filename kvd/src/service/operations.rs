@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
-use kvproto::v1::{self, ErrorReason as Reason, batch_get_result, batch_write_operation, batch_write_result};
+use kvproto::v1::{
+    self, ErrorReason as Reason, batch_get_result, batch_write_operation, batch_write_result,
+};
 use prost::Message as _;
 
 use super::answers::item_weight;
@@ -11,7 +13,9 @@ use super::convert;
 use super::core::{Core, Done, Seen, read_wait, write_wait};
 use super::limits::Limits;
 use super::status::Refusal;
-use crate::backend::{Action, Condition, Durability, Mutation, Outcome, ReadLevel, Revision, Store};
+use crate::backend::{
+    Action, Condition, Durability, Mutation, Outcome, ReadLevel, Revision, Store,
+};
 use crate::waiter::Level;
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -22,7 +26,11 @@ fn place(index: usize, kind: &str) -> String {
 }
 
 impl<S: Store> Core<S> {
-    pub(crate) async fn get(&self, store: &S, request: &v1::GetRequest) -> Result<Done<v1::GetResponse>> {
+    pub(crate) async fn get(
+        &self,
+        store: &S,
+        request: &v1::GetRequest,
+    ) -> Result<Done<v1::GetResponse>> {
         convert::key(&request.key, &self.shared.limits)?;
         let level = convert::read_level(request.options.as_ref(), store.default_read_level())?;
         let found = store.get(&request.key).await?;
@@ -68,7 +76,9 @@ impl<S: Store> Core<S> {
                     }
                 }
             };
-            v1::BatchGetResult { result: Some(result) }
+            v1::BatchGetResult {
+                result: Some(result),
+            }
         });
         Ok(Done {
             reply: v1::BatchGetResponse {
@@ -107,7 +117,9 @@ impl<S: Store> Core<S> {
     ) -> Result<Done<v1::DeleteResponse>> {
         let condition = check_delete(request, &self.shared.limits)?;
         let durability = convert::durability(request.options.as_ref(), store.default_durability())?;
-        let (reply, effects) = self.apply_delete(store, request, condition, deadline).await?;
+        let (reply, effects) = self
+            .apply_delete(store, request, condition, deadline)
+            .await?;
         Ok(Done {
             reply,
             seen: effects.seen(store, durability),
@@ -123,7 +135,9 @@ impl<S: Store> Core<S> {
     ) -> Result<(v1::SetResponse, Effects)> {
         let mutation = Mutation {
             key: &request.key,
-            action: Action::Set { value: &request.value },
+            action: Action::Set {
+                value: &request.value,
+            },
             condition,
         };
         let outcome = self.write(store, mutation, deadline).await?;
@@ -136,7 +150,10 @@ impl<S: Store> Core<S> {
         };
         if outcome.applied {
             reply.record = outcome.record.as_ref().map(convert::numbers);
-            let wanted = outcome.previous.as_ref().filter(|_| request.return_previous);
+            let wanted = outcome
+                .previous
+                .as_ref()
+                .filter(|_| request.return_previous);
             reply.previous = wanted.map(full);
         } else {
             reply.current = outcome.record.as_ref().map(full);
@@ -165,7 +182,10 @@ impl<S: Store> Core<S> {
             ..v1::DeleteResponse::default()
         };
         if outcome.applied {
-            let wanted = outcome.previous.as_ref().filter(|_| request.return_previous);
+            let wanted = outcome
+                .previous
+                .as_ref()
+                .filter(|_| request.return_previous);
             reply.previous = wanted.map(full);
         } else {
             reply.current = outcome.record.as_ref().map(full);
@@ -252,14 +272,16 @@ impl Batch {
             self.effects = self.effects.and(effects);
             let fits = self.room.take(reply.encoded_len());
             fits.map_err(|full| {
-                full.with("applied", effects.written > 0).with("revision", effects.written)
+                full.with("applied", effects.written > 0)
+                    .with("revision", effects.written)
             })?;
             Ok(wrap(reply))
         });
-        let result = result.unwrap_or_else(|refusal| {
-            batch_write_result::Result::Error(refusal.into_item())
+        let result =
+            result.unwrap_or_else(|refusal| batch_write_result::Result::Error(refusal.into_item()));
+        self.results.push(v1::BatchWriteResult {
+            result: Some(result),
         });
-        self.results.push(v1::BatchWriteResult { result: Some(result) });
     }
 }
 
@@ -294,8 +316,8 @@ impl Effects {
     /// What was written waits as it was asked to. What was only shown is a read, and
     /// may reveal no more than a read. Where both come together, the stricter rules.
     fn seen<S: Store>(self, store: &S, durability: Durability) -> Seen {
-        let as_read = durability == Durability::Synced
-            || store.default_read_level() == ReadLevel::Durable;
+        let as_read =
+            durability == Durability::Synced || store.default_read_level() == ReadLevel::Durable;
         let written = (self.written > 0).then(|| write_wait(durability)).flatten();
         let newest = self.written.max(self.shown);
         let wait = match (written, self.shown > 0 && as_read) {
@@ -357,10 +379,7 @@ fn check_delete(request: &v1::DeleteRequest, limits: &Limits) -> Result<Option<C
     convert::condition(request.condition.as_ref())
 }
 
-fn check_batch(
-    request: &v1::BatchWriteRequest,
-    limits: &Limits,
-) -> Result<Vec<Option<Condition>>> {
+fn check_batch(request: &v1::BatchWriteRequest, limits: &Limits) -> Result<Vec<Option<Condition>>> {
     use batch_write_operation::Operation as Op;
     let bytes = request.operations.iter().map(item_weight).sum();
     convert::batch("operations", request.operations.len(), bytes, limits)?;

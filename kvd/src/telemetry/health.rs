@@ -61,7 +61,9 @@ impl Health {
 pub async fn reporter() -> HealthReporter {
     let reporter = HealthReporter::new();
     for name in ALL {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
+        reporter
+            .set_service_status(name, ServingStatus::NotServing)
+            .await;
     }
     reporter
 }
@@ -97,14 +99,27 @@ pub async fn report<S: Store>(
 
 async fn tell(reporter: &HealthReporter, health: &Health) {
     let status = |serving| {
-        if serving { ServingStatus::Serving } else { ServingStatus::NotServing }
+        if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        }
     };
     reporter.set_service_status("", status(health.reads)).await;
     reporter.set_service_status(KV, status(health.reads)).await;
-    reporter.set_service_status(WRITE, status(health.writes)).await;
+    reporter
+        .set_service_status(WRITE, status(health.writes))
+        .await;
     if health.reads && !health.writes {
         tracing::error!("reads only: {}", health.why);
     } else {
-        tracing::info!("{}", if health.reads { "serving" } else { health.why.as_str() });
+        tracing::info!(
+            "{}",
+            if health.reads {
+                "serving"
+            } else {
+                health.why.as_str()
+            }
+        );
     }
 }

@@ -49,7 +49,10 @@ async fn readyz<S: Source>(State(source): State<Arc<S>>) -> impl IntoResponse {
     if health.reads && health.writes {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", health.why))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {}\n", health.why),
+        )
     }
 }
 
@@ -80,7 +83,13 @@ impl Listener for Capped {
     async fn accept(&mut self) -> (Held, SocketAddr) {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Held { stream, _place: place }, address)
+        (
+            Held {
+                stream,
+                _place: place,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

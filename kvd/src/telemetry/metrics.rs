@@ -85,7 +85,10 @@ impl Snapshot {
             health: Health::of(&figures.shared),
             connections: caps.open(),
             accepted: load(&caps.accepted),
-            refused: [("total", load(&caps.refused_total)), ("ip", load(&caps.refused_per_ip))],
+            refused: [
+                ("total", load(&caps.refused_total)),
+                ("ip", load(&caps.refused_per_ip)),
+            ],
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),
             status: figures.shared.store.get().map(Store::status),
@@ -119,7 +122,9 @@ type Result = fmt::Result;
 
 impl Out<'_> {
     fn counter(&mut self, name: &str, help: &str, value: f64) -> Result {
-        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let mut metric = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
     }
 
@@ -129,7 +134,9 @@ impl Out<'_> {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result {
-        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut metric = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
         metric.encode_gauge(&value)
     }
 
@@ -139,7 +146,9 @@ impl Out<'_> {
     }
 
     fn by_rpc(&mut self, name: &str, help: &str, counts: &[Count]) -> Result {
-        let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let mut family = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
         for count in counts {
             let code = format!("{:?}", count.code);
             let labels = [("rpc", count.name), ("code", code.as_str())];
@@ -187,24 +196,50 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn serving(&self, out: &mut Out<'_>) -> Result {
-        out.by_rpc("kvd_requests", "Calls that have ended, by name and code.", &self.calls)?;
+        out.by_rpc(
+            "kvd_requests",
+            "Calls that have ended, by name and code.",
+            &self.calls,
+        )?;
         out.by_rpc(
             "kvd_pipeline_operations",
             "Operations of pipelines that were answered, by name and code.",
             &self.operations,
         )?;
-        out.level("kvd_requests_in_flight", "Calls begun and not ended.", self.in_flight)?;
-        out.level("kvd_waits", "Replies that wait for the log.", self.waits as u64)?;
+        out.level(
+            "kvd_requests_in_flight",
+            "Calls begun and not ended.",
+            self.in_flight,
+        )?;
+        out.level(
+            "kvd_waits",
+            "Replies that wait for the log.",
+            self.waits as u64,
+        )?;
         let ready = [
             ("read", u64::from(self.health.reads)),
             ("write", u64::from(self.health.writes)),
         ];
-        out.family("kvd_ready", "1 if such calls are served.", MetricType::Gauge, "kind", &ready)
+        out.family(
+            "kvd_ready",
+            "1 if such calls are served.",
+            MetricType::Gauge,
+            "kind",
+            &ready,
+        )
     }
 
     fn connections(&self, out: &mut Out<'_>) -> Result {
-        out.level("kvd_connections", "Open connections.", self.connections as u64)?;
-        out.count("kvd_connections_accepted", "Connections accepted.", self.accepted)?;
+        out.level(
+            "kvd_connections",
+            "Open connections.",
+            self.connections as u64,
+        )?;
+        out.count(
+            "kvd_connections_accepted",
+            "Connections accepted.",
+            self.accepted,
+        )?;
         out.family(
             "kvd_connections_refused",
             "Connections closed because a cap was reached, by cap.",
@@ -212,7 +247,11 @@ impl Snapshot {
             "cap",
             &self.refused,
         )?;
-        out.count("kvd_accept_errors", "Failures to accept.", self.accept_errors)?;
+        out.count(
+            "kvd_accept_errors",
+            "Failures to accept.",
+            self.accept_errors,
+        )?;
         out.level(
             "kvd_request_memory_bytes",
             "Bytes of messages that have begun to arrive and are not complete.",
@@ -222,12 +261,26 @@ impl Snapshot {
 
     fn process(&self, out: &mut Out<'_>) -> Result {
         if let Some((allocated, resident)) = process::jemalloc() {
-            out.level("kvd_jemalloc_allocated_bytes", "Bytes in use by the program.", allocated)?;
-            out.level("kvd_jemalloc_resident_bytes", "Bytes the allocator has mapped.", resident)?;
+            out.level(
+                "kvd_jemalloc_allocated_bytes",
+                "Bytes in use by the program.",
+                allocated,
+            )?;
+            out.level(
+                "kvd_jemalloc_resident_bytes",
+                "Bytes the allocator has mapped.",
+                resident,
+            )?;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let started = now.as_secs_f64() - self.uptime;
-        out.gauge("process_start_time_seconds", "When the process started.", started)?;
+        out.gauge(
+            "process_start_time_seconds",
+            "When the process started.",
+            started,
+        )?;
         if let Some(seconds) = process::cpu_seconds() {
             out.counter("process_cpu_seconds", "CPU time, user and system.", seconds)?;
         }
@@ -243,42 +296,97 @@ impl Snapshot {
 
 fn store(out: &mut Out<'_>, status: &Status) -> Result {
     out.level("kvd_keys", "Keys in the store.", status.keys)?;
-    out.level("kvd_memory_bytes", "Bytes of keys, values and bookkeeping.", status.memory_bytes)?;
+    out.level(
+        "kvd_memory_bytes",
+        "Bytes of keys, values and bookkeeping.",
+        status.memory_bytes,
+    )?;
     let limit = status.memory_max_bytes.unwrap_or(0);
-    out.level("kvd_memory_max_bytes", "Limit of kvd_memory_bytes; 0 is none.", limit)?;
+    out.level(
+        "kvd_memory_max_bytes",
+        "Limit of kvd_memory_bytes; 0 is none.",
+        limit,
+    )?;
     let revisions = [
         ("store", status.store_revision),
         ("logged", status.positions.logged),
         ("durable", status.positions.durable),
     ];
-    out.family("kvd_revision", "Newest revision.", MetricType::Gauge, "at", &revisions)?;
+    out.family(
+        "kvd_revision",
+        "Newest revision.",
+        MetricType::Gauge,
+        "at",
+        &revisions,
+    )?;
     let is = |state: bool| u64::from(state);
     let states = [
         ("writable", is(status.state == State::Writable)),
-        ("no_log_space", is(matches!(status.state, State::NoSpace(_)))),
+        (
+            "no_log_space",
+            is(matches!(status.state, State::NoSpace(_))),
+        ),
         ("draining", is(status.state == State::Draining)),
         ("log_failed", is(matches!(status.state, State::Failed(_)))),
     ];
-    out.family("kvd_state", "1 for the state of the engine.", MetricType::Gauge, "state", &states)
+    out.family(
+        "kvd_state",
+        "1 for the state of the engine.",
+        MetricType::Gauge,
+        "state",
+        &states,
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
 fn log(out: &mut Out<'_>, status: &Status) -> Result {
     let counters = &status.counters;
-    out.level("kvd_log_segments", "Log files, spares not counted.", status.segments)?;
+    out.level(
+        "kvd_log_segments",
+        "Log files, spares not counted.",
+        status.segments,
+    )?;
     out.level("kvd_log_bytes", "Bytes of these files.", status.log_bytes)?;
     out.level("kvd_log_spares", "Log files prepared ahead.", status.spares)?;
-    out.level("kvd_in_flight_operations", "Writes not in the log yet.", status.in_flight_units)?;
-    out.level("kvd_in_flight_bytes", "Their bytes.", status.in_flight_bytes)?;
-    out.count("kvd_log_groups", "Groups of writes logged.", counters.groups)?;
+    out.level(
+        "kvd_in_flight_operations",
+        "Writes not in the log yet.",
+        status.in_flight_units,
+    )?;
+    out.level(
+        "kvd_in_flight_bytes",
+        "Their bytes.",
+        status.in_flight_bytes,
+    )?;
+    out.count(
+        "kvd_log_groups",
+        "Groups of writes logged.",
+        counters.groups,
+    )?;
     out.count("kvd_log_units", "Writes logged.", counters.units)?;
-    out.count("kvd_log_written_bytes", "Bytes written to the log.", counters.log_bytes_written)?;
-    out.count("kvd_log_rotations", "Times a new log file was begun.", counters.rotations)?;
+    out.count(
+        "kvd_log_written_bytes",
+        "Bytes written to the log.",
+        counters.log_bytes_written,
+    )?;
+    out.count(
+        "kvd_log_rotations",
+        "Times a new log file was begun.",
+        counters.rotations,
+    )?;
     out.count("kvd_log_syncs", "Syncs of the log.", counters.syncs)?;
     let seconds = counters.sync_nanos_total as f64 / 1e9;
     out.counter("kvd_log_sync_seconds", "Time spent syncing.", seconds)?;
     let recovery = &status.recovery;
-    out.level("kvd_recovery_ms", "How long the last start took.", recovery.took_ms)?;
+    out.level(
+        "kvd_recovery_ms",
+        "How long the last start took.",
+        recovery.took_ms,
+    )?;
     out.level("kvd_recovery_units", "Writes it read back.", recovery.units)?;
-    out.level("kvd_recovery_torn_bytes", "Bytes of a torn end it cut.", recovery.torn_bytes)
+    out.level(
+        "kvd_recovery_torn_bytes",
+        "Bytes of a torn end it cut.",
+        recovery.torn_bytes,
+    )
 }

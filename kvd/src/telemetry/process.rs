@@ -28,5 +28,10 @@ pub(super) fn resident_bytes() -> Option<u64> {
 
 pub(super) fn open_descriptors() -> Option<u64> {
     // Without the one that reads the list.
-    Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as u64)
+    Some(
+        fs::read_dir("/proc/self/fd")
+            .ok()?
+            .count()
+            .saturating_sub(1) as u64,
+    )
 }

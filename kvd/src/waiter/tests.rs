@@ -39,9 +39,12 @@ async fn what_is_reached_is_ready_at_once() {
 async fn waits_complete_in_revision_order_per_level() {
     let (store, waiters) = driven();
     let order = Arc::new(Mutex::new(Vec::new()));
-    for (revision, level) in
-        [(9, Level::Durable), (4, Level::Durable), (7, Level::Logged), (5, Level::Durable)]
-    {
+    for (revision, level) in [
+        (9, Level::Durable),
+        (4, Level::Durable),
+        (7, Level::Logged),
+        (5, Level::Durable),
+    ] {
         let (store, waiters, order) = (store.clone(), Arc::clone(&waiters), Arc::clone(&order));
         tokio::spawn(async move {
             waiters.wait(&store, revision, level, None).await.unwrap();
@@ -95,12 +98,18 @@ async fn a_failure_ends_what_is_not_durable_and_only_that() {
 async fn deadline_server_limit_and_cut_end_a_wait() {
     let (store, waiters) = driven();
     let deadline = Instant::now().into_std() + Duration::from_millis(50);
-    let own = waiters.wait(&store, 9, Level::Durable, Some(deadline)).await;
+    let own = waiters
+        .wait(&store, 9, Level::Durable, Some(deadline))
+        .await;
     assert_eq!(own, Err(Unreached::Deadline));
     let begun = Instant::now();
     let servers = waiters.wait(&store, 9, Level::Durable, None).await;
     assert_eq!(servers, Err(Unreached::Deadline));
-    assert!(begun.elapsed() >= Duration::from_secs(29), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_secs(29),
+        "{:?}",
+        begun.elapsed()
+    );
     let mut cut = pin!(waiters.wait(&store, 9, Level::Durable, None));
     assert!(poll_once(&mut cut).is_pending());
     waiters.cut();
@@ -115,7 +124,11 @@ async fn waiters_that_go_away_leave_nothing_behind() {
             let mut wait = pin!(waiters.wait(&store, 100 + revision, Level::Durable, None));
             assert!(poll_once(&mut wait).is_pending());
         }
-        assert!(waiters.len() <= 2 * SWEEP_AT, "round {round}: {}", waiters.len());
+        assert!(
+            waiters.len() <= 2 * SWEEP_AT,
+            "round {round}: {}",
+            waiters.len()
+        );
     }
     store.advance(2000, 2000);
     settle().await;
@@ -141,7 +154,10 @@ fn no_wake_up_is_missed_between_threads() {
                 advancing.advance(revision, revision);
             }
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let cell = Arc::new(OnceLock::from(store.clone()));
             tokio::spawn(Arc::clone(&waiters).drive(cell));
@@ -158,4 +174,37 @@ fn no_wake_up_is_missed_between_threads() {
         log.join()
     });
     log.unwrap();
+}
+
+/// A pipeline keeps one place for whatever its front waits for. When an answer left
+/// without that wait being polled again, the place was the old front's: nobody was
+/// ever woken for the new one.
+#[tokio::test]
+async fn a_place_taken_for_an_earlier_revision_does_not_stand_for_a_later_one() {
+    let (store, waiters) = driven();
+    let mut entry = None;
+    let mut poll = |revision| {
+        let cx = Context::from_waker(Waker::noop());
+        waiters.poll_reached(&store, revision, Level::Durable, &mut entry, &cx)
+    };
+    assert!(poll(3).is_pending());
+    assert!(poll(7).is_pending(), "still alive, for another revision");
+    assert_eq!(
+        waiters.wanted[Level::Durable as usize].load(Ordering::SeqCst),
+        3
+    );
+    store.advance(3, 3);
+    settle().await;
+    assert!(poll(7).is_pending());
+    store.advance(8, 8);
+    settle().await;
+    assert!(
+        poll(9).is_pending(),
+        "its place was released: it must take a new one"
+    );
+    assert_eq!(
+        waiters.wanted[Level::Durable as usize].load(Ordering::SeqCst),
+        9
+    );
+    assert_eq!(waiters.len(), 1);
 }

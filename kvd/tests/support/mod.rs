@@ -71,7 +71,9 @@ pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daemon {
         ("limits.batch_bytes", "1100KiB"),
     ];
     for (key, value) in all.iter().chain(settings) {
-        config.set(key, value, Origin::Default).expect("a good setting");
+        config
+            .set(key, value, Origin::Default)
+            .expect("a good setting");
     }
     let mut daemon = kvd::start(config).await.expect("started");
     daemon.loaded().await.expect("loaded");
@@ -146,7 +148,11 @@ pub fn serve_arguments(dir: &Path) -> Vec<String> {
 
 /// Runs to the end; the test fails if that takes long.
 pub fn run(command: &mut Command) -> Ended {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
     finish(child, Duration::from_secs(30))
 }
 
@@ -177,15 +183,25 @@ impl Process {
     }
 
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
         let mut ready = String::new();
         let stdout = child.stdout.as_mut().expect("piped");
-        BufReader::new(stdout).read_line(&mut ready).expect("a line");
+        BufReader::new(stdout)
+            .read_line(&mut ready)
+            .expect("a line");
         if !ready.starts_with("kvd ready ") {
             let mut stderr = String::new();
             child.kill().expect("killed");
-            child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("read");
+            child
+                .stderr
+                .take()
+                .expect("piped")
+                .read_to_string(&mut stderr)
+                .expect("read");
             panic!("no ready line but {ready:?}: {stderr}");
         }
         Self { child, ready }
@@ -195,7 +211,10 @@ impl Process {
     pub fn field(&self, name: &str) -> &str {
         let prefix = format!("{name}=");
         let fields = self.ready.trim_end().split(' ');
-        fields.into_iter().find_map(|field| field.strip_prefix(&prefix)).expect("a field")
+        fields
+            .into_iter()
+            .find_map(|field| field.strip_prefix(&prefix))
+            .expect("a field")
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -210,12 +229,19 @@ impl Process {
     pub fn resident(&self) -> u64 {
         let path = PathBuf::from(format!("/proc/{}/statm", self.pid()));
         let statm = std::fs::read_to_string(path).expect("a living process");
-        let pages: u64 = statm.split(' ').nth(1).expect("a field").parse().expect("a number");
+        let pages: u64 = statm
+            .split(' ')
+            .nth(1)
+            .expect("a field")
+            .parse()
+            .expect("a number");
         pages * rustix::param::page_size() as u64
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("a pid"), signal).expect("sent");
     }
 

@@ -50,7 +50,9 @@ pub async fn call(
     body: Bytes,
 ) -> Result<Bytes, Status> {
     let mut client = connect(address).await.ready().await.expect("ready");
-    let (reply, mut send) = client.send_request(head(path, headers), false).expect("sent");
+    let (reply, mut send) = client
+        .send_request(head(path, headers), false)
+        .expect("sent");
     send.send_data(body, true).expect("sent");
     let reply = reply.await.expect("answered");
     let mut trailers: HeaderMap = reply.headers().clone();

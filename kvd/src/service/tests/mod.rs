@@ -40,10 +40,18 @@ async fn loading() -> Rig {
     let server = Server::start(shared, reporter().await).unwrap();
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(accept(listener, server.cores.dealer(), Arc::clone(&server.figures.caps)));
+    tokio::spawn(accept(
+        listener,
+        server.cores.dealer(),
+        Arc::clone(&server.figures.caps),
+    ));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let client = KvServiceClient::new(endpoint.connect().await.unwrap());
-    Rig { server, address, client }
+    Rig {
+        server,
+        address,
+        client,
+    }
 }
 
 async fn rig(store: &Fake) -> Rig {
@@ -54,7 +62,9 @@ async fn rig(store: &Fake) -> Rig {
 
 fn reason(status: &Status) -> Reason {
     let info = status.get_error_details();
-    let info = info.error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    let info = info
+        .error_info()
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "kvd");
     Reason::from_wire_name(&info.reason).unwrap()
 }
@@ -94,9 +104,19 @@ async fn a_write_waits_for_what_it_asked_for() {
     let store = Fake::manual();
     let Rig { client, server, .. } = rig(&store).await;
     let mut now = client.clone();
-    let reply = soon(now.set(set("a", v1::Durability::None))).await.unwrap().into_inner();
+    let reply = soon(now.set(set("a", v1::Durability::None)))
+        .await
+        .unwrap()
+        .into_inner();
     let header = reply.header.unwrap();
-    assert_eq!((reply.revision, header.store_revision, header.durable_revision), (2, 2, 1));
+    assert_eq!(
+        (
+            reply.revision,
+            header.store_revision,
+            header.durable_revision
+        ),
+        (2, 2, 1)
+    );
     assert!(!header.durable && !header.position.is_empty());
 
     let (mut one, mut two) = (client.clone(), client.clone());
@@ -117,10 +137,16 @@ async fn a_write_waits_for_what_it_asked_for() {
 #[tokio::test]
 async fn no_reply_shows_what_is_not_durable_unless_asked() {
     let store = Fake::manual();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     client.set(set("a", v1::Durability::None)).await.unwrap();
     let refused = v1::SetRequest {
-        condition: Some(v1::Condition { test: Some(v1::condition::Test::Exists(false)) }),
+        condition: Some(v1::Condition {
+            test: Some(v1::condition::Test::Exists(false)),
+        }),
         ..set("a", v1::Durability::None)
     };
     let batch = v1::BatchWriteRequest {
@@ -133,13 +159,22 @@ async fn no_reply_shows_what_is_not_durable_unless_asked() {
         options: refused.options.clone(),
     };
     let keys = vec!["a".into(), "x".into()];
-    let (mut one, mut two, mut three, mut four) =
-        (client.clone(), client.clone(), client.clone(), client.clone());
+    let (mut one, mut two, mut three, mut four) = (
+        client.clone(),
+        client.clone(),
+        client.clone(),
+        client.clone(),
+    );
     let read = tokio::spawn(async move { one.get(get("a")).await });
     let condition = tokio::spawn(async move { two.set(refused).await });
     let batched = tokio::spawn(async move { three.batch_write(batch).await });
-    let many =
-        tokio::spawn(async move { four.batch_get(v1::BatchGetRequest { keys, options: None }).await });
+    let many = tokio::spawn(async move {
+        four.batch_get(v1::BatchGetRequest {
+            keys,
+            options: None,
+        })
+        .await
+    });
     pending(&read).await;
     pending(&condition).await;
     pending(&batched).await;
@@ -165,7 +200,11 @@ async fn no_reply_shows_what_is_not_durable_unless_asked() {
 #[tokio::test]
 async fn a_delete_that_is_not_durable_hides_behind_a_miss_that_waits() {
     let store = Fake::manual();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     client.set(set("a", v1::Durability::None)).await.unwrap();
     store.advance(2, 2);
     let delete = v1::DeleteRequest {
@@ -185,7 +224,11 @@ async fn a_delete_that_is_not_durable_hides_behind_a_miss_that_waits() {
 async fn a_deadline_says_whether_something_was_applied() {
     let store = Fake::manual();
     // tonic's client gives up by itself, so a plainer one.
-    let Rig { address, server: _server, .. } = rig(&store).await;
+    let Rig {
+        address,
+        server: _server,
+        ..
+    } = rig(&store).await;
     let write = |key, limit| {
         let request = raw::framed(&set(key, v1::Durability::Synced));
         async move {
@@ -195,18 +238,27 @@ async fn a_deadline_says_whether_something_was_applied() {
         }
     };
     let status = write("a", "100m").await;
-    assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, Reason::UnknownOutcome));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::DeadlineExceeded, Reason::UnknownOutcome)
+    );
     assert!(status.message().contains("revision 2"), "{status}");
     let request = raw::framed(&get("a"));
     let headers = [("grpc-timeout", "100m")];
     let call = raw::call(address, "/kvd.v1.KvService/Get", &headers, request);
     let status = soon(call).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, Reason::Deadline));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::DeadlineExceeded, Reason::Deadline)
+    );
     // Over before it began, and over while it waits to be admitted.
     store.fill(true);
     for limit in ["1n", "20m"] {
         let status = write("b", limit).await;
-        assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, Reason::Deadline));
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::DeadlineExceeded, Reason::Deadline)
+        );
     }
     assert_eq!(store.store_revision(), 2);
 }
@@ -214,7 +266,11 @@ async fn a_deadline_says_whether_something_was_applied() {
 #[tokio::test]
 async fn a_failed_log_leaves_writes_undecided_and_later_ones_refused() {
     let store = Fake::manual();
-    let Rig { client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     let (mut one, mut two, mut three) = (client.clone(), client.clone(), client.clone());
     let write = tokio::spawn(async move { one.set(set("a", v1::Durability::Synced)).await });
     pending(&write).await;
@@ -222,30 +278,62 @@ async fn a_failed_log_leaves_writes_undecided_and_later_ones_refused() {
     pending(&read).await;
     store.fail("disk gone");
     let status = soon(write).await.unwrap().unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unknown, Reason::UnknownOutcome));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unknown, Reason::UnknownOutcome)
+    );
     assert!(status.message().contains("disk gone"), "{status}");
     let status = soon(read).await.unwrap().unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Reason::LogFailed));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::LogFailed)
+    );
     let status = three.set(set("b", v1::Durability::None)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Reason::LogFailed));
-    assert!(!soon(three.get(get("absent"))).await.unwrap().into_inner().found);
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::LogFailed)
+    );
+    assert!(
+        !soon(three.get(get("absent")))
+            .await
+            .unwrap()
+            .into_inner()
+            .found
+    );
 }
 
 #[tokio::test]
 async fn overload_and_loading_and_drain_are_refused_with_when_to_come_back() {
-    let Rig { mut client, server, .. } = loading().await;
+    let Rig {
+        mut client, server, ..
+    } = loading().await;
     let status = client.get(get("a")).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Reason::Loading));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::Loading)
+    );
     let store = Fake::manual();
     server.opened(store.clone());
     store.fill(true);
-    let status = client.set(set("a", v1::Durability::None)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::ResourceExhausted, Reason::Overloaded));
+    let status = client
+        .set(set("a", v1::Durability::None))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::ResourceExhausted, Reason::Overloaded)
+    );
     assert!(status.get_error_details().retry_info().is_some());
     store.fill(false);
     store.start_drain();
-    let status = client.set(set("a", v1::Durability::None)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Reason::Draining));
+    let status = client
+        .set(set("a", v1::Durability::None))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::Draining)
+    );
     assert!(!client.get(get("a")).await.unwrap().into_inner().found);
 }
 
@@ -272,7 +360,10 @@ async fn a_client_that_goes_away_leaves_no_wait_and_no_call() {
 }
 
 fn operation(id: u64, operation: Op) -> v1::Operation {
-    v1::Operation { id, operation: Some(operation) }
+    v1::Operation {
+        id,
+        operation: Some(operation),
+    }
 }
 
 struct Pipe {
@@ -283,12 +374,19 @@ struct Pipe {
 impl Pipe {
     async fn open(client: &mut KvServiceClient<Channel>) -> Self {
         let (send, requests) = mpsc::channel(64);
-        let replies = client.pipeline(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        let replies = client
+            .pipeline(ReceiverStream::new(requests))
+            .await
+            .unwrap()
+            .into_inner();
         Self { send, replies }
     }
 
     async fn send(&self, operations: Vec<v1::Operation>) {
-        let request = v1::PipelineRequest { operations, require: Vec::new() };
+        let request = v1::PipelineRequest {
+            operations,
+            require: Vec::new(),
+        };
         self.send.send(request).await.unwrap();
     }
 
@@ -304,7 +402,11 @@ fn ids(reply: &v1::PipelineResponse) -> Vec<u64> {
 #[tokio::test]
 async fn a_pipeline_runs_on_while_answers_wait_and_keeps_their_order() {
     let store = Fake::manual();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     let mut pipe = Pipe::open(&mut client).await;
     pipe.send(vec![
         operation(1, Op::Set(set("a", v1::Durability::None))),
@@ -331,9 +433,16 @@ async fn a_pipeline_runs_on_while_answers_wait_and_keeps_their_order() {
     let Some(v1::operation_result::Result::Error(error)) = &last.results[1].result else {
         panic!("{last:?}");
     };
-    assert_eq!((error.code, error.reason()), (Code::Unimplemented.into(), Reason::NotYet));
+    assert_eq!(
+        (error.code, error.reason()),
+        (Code::Unimplemented.into(), Reason::NotYet)
+    );
     // After the half-close everything is answered, then the stream ends.
-    pipe.send(vec![operation(6, Op::Set(set("c", v1::Durability::Synced)))]).await;
+    pipe.send(vec![operation(
+        6,
+        Op::Set(set("c", v1::Durability::Synced)),
+    )])
+    .await;
     let Pipe { send, mut replies } = pipe;
     drop(send);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -345,7 +454,11 @@ async fn a_pipeline_runs_on_while_answers_wait_and_keeps_their_order() {
 #[tokio::test]
 async fn a_failed_log_fills_the_slots_that_wait() {
     let store = Fake::manual();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     let mut pipe = Pipe::open(&mut client).await;
     let write = |id| operation(id, Op::Set(set("a", v1::Durability::Synced)));
     pipe.send(vec![write(1), write(2), write(3)]).await;
@@ -359,31 +472,56 @@ async fn a_failed_log_fills_the_slots_that_wait() {
         let Some(v1::operation_result::Result::Error(error)) = result.result else {
             panic!("{result:?}");
         };
-        assert_eq!((error.code, error.reason()), (Code::Unknown.into(), Reason::UnknownOutcome));
+        assert_eq!(
+            (error.code, error.reason()),
+            (Code::Unknown.into(), Reason::UnknownOutcome)
+        );
     }
 }
 
 #[tokio::test]
 async fn a_bad_message_ends_the_stream_after_all_earlier_answers() {
     let store = Fake::instant();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
-    let many = (0..1025).map(|id| operation(id, Op::Get(get("a")))).collect();
-    for (bad, expected) in [(Vec::new(), Reason::EmptyBatch), (many, Reason::TooManyOperations)] {
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
+    let many = (0..1025)
+        .map(|id| operation(id, Op::Get(get("a"))))
+        .collect();
+    for (bad, expected) in [
+        (Vec::new(), Reason::EmptyBatch),
+        (many, Reason::TooManyOperations),
+    ] {
         let mut pipe = Pipe::open(&mut client).await;
-        pipe.send(vec![operation(7, Op::Set(set("a", v1::Durability::Synced)))]).await;
+        pipe.send(vec![operation(
+            7,
+            Op::Set(set("a", v1::Durability::Synced)),
+        )])
+        .await;
         pipe.send(bad).await;
         assert_eq!(ids(&pipe.next().await.unwrap().unwrap()), [7]);
         let status = pipe.next().await.unwrap_err();
-        assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, expected));
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::InvalidArgument, expected)
+        );
     }
 }
 
 #[tokio::test]
 async fn a_drain_ends_a_pipeline_after_all_earlier_answers() {
     let store = Fake::manual();
-    let Rig { mut client, server, .. } = rig(&store).await;
+    let Rig {
+        mut client, server, ..
+    } = rig(&store).await;
     let mut pipe = Pipe::open(&mut client).await;
-    pipe.send(vec![operation(1, Op::Set(set("a", v1::Durability::Synced)))]).await;
+    pipe.send(vec![operation(
+        1,
+        Op::Set(set("a", v1::Durability::Synced)),
+    )])
+    .await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     server.figures.shared.draining.send_replace(true);
     server.cores.drain();
@@ -391,17 +529,25 @@ async fn a_drain_ends_a_pipeline_after_all_earlier_answers() {
     store.advance(2, 2);
     assert_eq!(ids(&pipe.next().await.unwrap().unwrap()), [1]);
     let status = pipe.next().await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Reason::Draining));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::Draining)
+    );
 }
 
 #[tokio::test]
 async fn a_pipeline_stops_reading_while_too_much_is_unanswered() {
     let store = Fake::manual();
-    let Rig { mut client, server: _server, .. } = rig(&store).await;
+    let Rig {
+        mut client,
+        server: _server,
+        ..
+    } = rig(&store).await;
     let mut pipe = Pipe::open(&mut client).await;
     for round in 0..10 {
         let write = |id| operation(id, Op::Set(set("a", v1::Durability::Synced)));
-        pipe.send((round * 1000..round * 1000 + 1000).map(write).collect()).await;
+        pipe.send((round * 1000..round * 1000 + 1000).map(write).collect())
+            .await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(store.store_revision(), 1 + 4096);

@@ -1,0 +1,299 @@
+//! The servers that are measured: processes of their own, started on free loopback
+//! ports, known by their ready line, stopped one by one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::Result;
+use crate::floor_server;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
+/// How much of a server's log an error shows.
+const LOG_TAIL: usize = 2_000;
+
+/// A running server. Dropped without [`Server::stop`], it is killed.
+pub(crate) struct Server {
+    name: &'static str,
+    child: Child,
+    address: SocketAddr,
+    /// Held by a floor server, which ends when it is closed.
+    stdin: Option<ChildStdin>,
+    /// Data and log; removed with the server.
+    dir: TempDir,
+}
+
+/// What is needed to start servers.
+pub(crate) struct Launcher {
+    /// The kvd binary.
+    pub(crate) kvd: PathBuf,
+    /// Where data directories are made: on a real disk.
+    pub(crate) data_root: PathBuf,
+    /// Threads that serve connections, for both.
+    pub(crate) runtimes: usize,
+}
+
+impl Launcher {
+    /// Starts the floor: this program again, with another command.
+    pub(crate) fn floor(&self) -> Result<Server> {
+        let program = std::env::current_exe()?;
+        let args = ["floor-server", "--listen", "127.0.0.1:0", "--runtimes"];
+        let mut args: Vec<OsString> = args.map(OsString::from).into();
+        args.push(self.runtimes.to_string().into());
+        self.start("floor", &program, args, floor_server::READY, Stdio::piped())
+    }
+
+    /// Starts kvd on an empty directory.
+    pub(crate) fn kvd(&self, sync: &str) -> Result<Server> {
+        let args = [
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "off",
+            "--sync",
+            sync,
+            "--set",
+        ];
+        let mut args: Vec<OsString> = args.map(OsString::from).into();
+        args.push(format!("server.runtimes={}", self.runtimes).into());
+        self.start("kvd", &self.kvd, args, "kvd ready ", Stdio::null())
+    }
+
+    fn start(
+        &self,
+        name: &'static str,
+        program: &Path,
+        mut args: Vec<OsString>,
+        ready: &str,
+        stdin: Stdio,
+    ) -> Result<Server> {
+        let dir = self.fresh_dir(name)?;
+        if name == "kvd" {
+            args.push("--data-dir".into());
+            args.push(dir.path().join("data").into());
+        }
+        let log = fs::File::create(dir.path().join("log"))?;
+        let mut child = Command::new(program)
+            .args(args)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        let stdout = child.stdout.take();
+        let mut server = Server {
+            name,
+            stdin: child.stdin.take(),
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dir,
+        };
+        let line = stdout.map_or_else(|| Err("it has no output".into()), first_line);
+        let address = line.and_then(|line| listen_address(&line, ready));
+        server.address = address.map_err(|e| server.failure(&format!("did not start: {e}")))?;
+        Ok(server)
+    }
+
+    fn fresh_dir(&self, name: &str) -> Result<TempDir> {
+        let root = &self.data_root;
+        let failed = |e| format!("cannot make a directory in {}: {e}", root.display());
+        fs::create_dir_all(root).map_err(failed)?;
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .tempdir_in(root)
+            .map_err(failed)?;
+        Ok(dir)
+    }
+}
+
+impl Server {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the server in its own way and checks that it ended in order.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        if self.stdin.take().is_none() {
+            let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+            kill_process(pid.ok_or("a child without a process id")?, Signal::TERM)?;
+        }
+        let status = self.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.failure(&format!("did not stop in order: {status}")))
+    }
+
+    fn wait(&mut self) -> Result<ExitStatus> {
+        let until = Instant::now() + STOPPED_WITHIN;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(POLL);
+        }
+        Err(self.failure(&format!("did not stop within {STOPPED_WITHIN:?}")))
+    }
+
+    /// An error about this server, with the end of its log.
+    pub(crate) fn failure(&self, what: &str) -> Box<dyn std::error::Error + Send + Sync> {
+        let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
+        format!("{} {what}\n--- end of its log ---\n{tail}", self.name).into()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first line of a server's output, waited for a limited time. The rest is read
+/// and dropped, so that the server never blocks on it.
+fn first_line(output: impl Read + Send + 'static) -> Result<String> {
+    let (sender, line) = mpsc::channel();
+    thread::Builder::new()
+        .name("bench-stdout".into())
+        .spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = String::new();
+            let _ = sender.send(output.read_line(&mut line).map(|_| line));
+            let _ = std::io::copy(&mut output, &mut std::io::sink());
+        })?;
+    match line.recv_timeout(READY_WITHIN) {
+        Ok(Ok(line)) if line.is_empty() => Err("it ended before it was ready".into()),
+        Ok(line) => Ok(line?),
+        Err(_) => Err(format!("it was not ready within {READY_WITHIN:?}").into()),
+    }
+}
+
+/// `… listen=ADDRESS …` out of a ready line.
+fn listen_address(line: &str, ready: &str) -> Result<SocketAddr> {
+    line.strip_prefix(ready)
+        .and_then(|fields| {
+            let mut fields = fields.split_ascii_whitespace();
+            fields.find_map(|field| field.strip_prefix("listen="))
+        })
+        .and_then(|address| address.split(',').next()?.parse().ok())
+        .ok_or_else(|| format!("expected `{ready}listen=…`, got: {}", line.trim_end()).into())
+}
+
+/// Finds kvd beside this program, after cargo has brought it up to date: a figure of
+/// a stale binary is worse than none. `given` is taken as it is.
+pub(crate) fn kvd_binary(given: Option<PathBuf>, profile: &str) -> Result<PathBuf> {
+    if let Some(path) = given {
+        if path.is_file() {
+            return Ok(path);
+        }
+        return Err(format!("--kvd {}: there is no such file", path.display()).into());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // What cargo calls the profile whose directory is `debug`.
+    let profile = if profile == "debug" { "dev" } else { profile };
+    let status = Command::new(&cargo)
+        .args([
+            "build",
+            "--package",
+            "kvd",
+            "--bin",
+            "kvd",
+            "--profile",
+            profile,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .map_err(|e| {
+            format!(
+                "cannot run {}: {e}; build kvd and give --kvd PATH",
+                cargo.display()
+            )
+        })?;
+    if !status.success() {
+        return Err(format!("cargo could not build kvd: {status}").into());
+    }
+    let path = std::env::current_exe()?.with_file_name("kvd");
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("{} is not there: give --kvd PATH", path.display()).into())
+}
+
+/// Tells what is going on, beside the report.
+pub(crate) fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_a_ready_line() {
+        let line = "kvd ready listen=127.0.0.1:41,[::1]:42 http=off data_dir=/d keys=0\n";
+        let address = listen_address(line, "kvd ready ").unwrap();
+        assert_eq!(address, "127.0.0.1:41".parse().unwrap());
+        for bad in [
+            "",
+            "kvd ready http=off",
+            "kvd ready listen=unix:/s",
+            "ready listen=1.1.1.1:1",
+        ] {
+            let error = listen_address(bad, "kvd ready ").unwrap_err().to_string();
+            assert!(error.contains("expected `kvd ready listen="), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_ends_or_says_nonsense_is_reported_with_its_log() {
+        let root = tempfile::tempdir().unwrap();
+        let launcher = Launcher {
+            kvd: "/bin/false".into(),
+            data_root: root.path().join("data"),
+            runtimes: 1,
+        };
+        let error = launcher.kvd("always").err().unwrap().to_string();
+        assert!(
+            error.contains("kvd did not start: it ended before"),
+            "{error}"
+        );
+        let args = vec!["-c".into(), "echo why >&2; echo starting".into()];
+        let shell = Path::new("/bin/sh");
+        let started = launcher.start("floor", shell, args, "floor ready ", Stdio::piped());
+        let error = started.err().unwrap().to_string();
+        assert!(
+            error.contains("got: starting") && error.contains("why"),
+            "{error}"
+        );
+        assert_eq!(
+            fs::read_dir(root.path().join("data")).unwrap().count(),
+            0,
+            "left behind"
+        );
+    }
+
+    #[test]
+    fn a_binary_that_is_not_there_is_refused_by_its_path() {
+        let error = kvd_binary(Some("/no/such/kvd".into()), "release")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "--kvd /no/such/kvd: there is no such file");
+    }
+}
