@@ -4,7 +4,7 @@
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 version=1.75.0
-tools=${KVD_TOOLS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kvd-tools}/buf-$version
+tools=${ACCEPT_TOOLS_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kvd-tools}/buf-$version
 buf=$tools/node_modules/.bin/buf
 
 if ! "$buf" --version >/dev/null 2>&1; then

@@ -235,16 +235,23 @@ impl Waiters {
             *entry = None;
             return Poll::Ready(Ok(()));
         }
-        let live = entry
-            .as_ref()
-            .is_some_and(|entry| self.renew(entry, cx.waker()));
-        if !live {
+        // A place that was given up, or taken for an earlier revision, wakes nobody.
+        if let Some(old) = entry
+            && !self.renew(old, revision, cx.waker())
+        {
+            self.leave(old);
+            *entry = None;
+        }
+        let expires = if let Some(entry) = entry {
+            entry.expires
+        } else {
             if level == Level::Durable {
                 store.want_durable(revision);
             }
-            *entry = Some(self.enter(revision, level, cx.waker()));
-        }
-        let expires = entry.as_ref().map_or(u32::MAX, |entry| entry.expires);
+            entry
+                .insert(self.enter(revision, level, cx.waker()))
+                .expires
+        };
         // Asked before the second look: what is reached after the end was not promised.
         let ended = self.ended(store, expires);
         // Again, now that the other side can see us: see the module's picture.
@@ -278,22 +285,20 @@ impl Waiters {
         Entry {
             slot,
             generation,
+            revision,
             expires,
         }
     }
 
-    /// The task that waits may have changed. False if the entry has been woken and
-    /// removed: a place kept for one revision is no place for the next.
-    fn renew(&self, entry: &Entry, waker: &Waker) -> bool {
+    /// The task that waits may have changed. False: this place does not wait for
+    /// `revision`, or no longer.
+    fn renew(&self, entry: &Entry, revision: Revision, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
-        let Some(slot) = inner.live(entry) else {
+        let Some(slot) = inner.live(entry).filter(|_| entry.revision == revision) else {
             return false;
         };
-        let same = slot
-            .waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(waker));
-        if !same {
+        let known = slot.waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(waker)) {
             slot.waker = Some(waker.clone());
         }
         true

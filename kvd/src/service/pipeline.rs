@@ -102,6 +102,8 @@ impl<S: Store> Pipe<S> {
             self.run_what_is_there().await;
             let ended = self.front_ended.take();
             if let Some(message) = self.answers.take_ready(&self.core, &self.store, ended) {
+                // The place among the waiters was the old front's.
+                self.leave();
                 return Some(Ok(message));
             }
             if self.answers.is_empty()

@@ -68,5 +68,6 @@ impl Inner {
 pub(crate) struct Entry {
     pub(super) slot: u32,
     pub(super) generation: u32,
+    pub(super) revision: Revision,
     pub(super) expires: u32,
 }

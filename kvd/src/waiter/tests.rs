@@ -199,3 +199,36 @@ fn no_wake_up_is_missed_between_threads() {
     });
     log.unwrap();
 }
+
+/// A pipeline keeps one place for whatever its front waits for. When an answer left
+/// without that wait being polled again, the place was the old front's: nobody was
+/// ever woken for the new one.
+#[tokio::test]
+async fn a_place_taken_for_an_earlier_revision_does_not_stand_for_a_later_one() {
+    let (store, waiters) = driven();
+    let mut entry = None;
+    let mut poll = |revision| {
+        let cx = Context::from_waker(Waker::noop());
+        waiters.poll_reached(&store, revision, Level::Durable, &mut entry, &cx)
+    };
+    assert!(poll(3).is_pending());
+    assert!(poll(7).is_pending(), "still alive, for another revision");
+    assert_eq!(
+        waiters.wanted[Level::Durable as usize].load(Ordering::SeqCst),
+        3
+    );
+    store.advance(3, 3);
+    settle().await;
+    assert!(poll(7).is_pending());
+    store.advance(8, 8);
+    settle().await;
+    assert!(
+        poll(9).is_pending(),
+        "its place was released: it must take a new one"
+    );
+    assert_eq!(
+        waiters.wanted[Level::Durable as usize].load(Ordering::SeqCst),
+        9
+    );
+    assert_eq!(waiters.len(), 1);
+}

@@ -1,0 +1,151 @@
+//! Kills a real daemon in the middle of its work, again and again, and checks what
+//! comes back.
+//!
+//! A cycle: start kvd on what the last one left, compare it with everything that was
+//! ever answered, let 16 clients write with random durability, and send SIGKILL while
+//! at least 8 requests have no answer. [`history`] says what must hold.
+//!
+//! Exit: 0 nothing was violated, 1 something was (stderr says what, with the cycle
+//! and the seed), 2 usage.
+
+mod daemon;
+mod history;
+mod load;
+mod rng;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use daemon::Daemon;
+use history::History;
+use rng::Rng;
+
+/// A kill counts only if at least this many requests had no answer.
+const UNANSWERED_MIN: usize = 8;
+/// Policies in turn: none of them may lose what was acknowledged as LOGGED.
+const POLICIES: [&str; 3] = ["always", "interval:20ms", "never"];
+
+#[derive(Debug, Parser)]
+#[command(about = "Kills kvd under load and checks what survives")]
+struct Args {
+    /// The daemon to kill
+    #[arg(long, value_name = "PATH")]
+    kvd: PathBuf,
+    /// Directory for stores and logs; a new temporary one by default
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Kills that must count
+    #[arg(long, default_value_t = 20)]
+    cycles: u32,
+    /// Of all random choices except the timing
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Begin with an empty store after this many kills
+    #[arg(long, default_value_t = 25)]
+    fresh_every: u32,
+    /// Fail unless at least one write acknowledged with NONE was lost
+    #[arg(long)]
+    must_lose: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, run(&args)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "killloop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let scratch = tempfile::Builder::new().prefix("killloop-").tempdir()?;
+    let root = args.dir.clone().unwrap_or_else(|| scratch.path().into());
+    let mut totals = history::Totals::default();
+    let mut done = 0;
+    let mut store = 0;
+    while done < args.cycles {
+        let dir = root.join(format!("store-{store}"));
+        store += 1;
+        let kills = args.fresh_every.clamp(1, args.cycles - done);
+        one_store(args, &dir, done, kills, &mut totals).await?;
+        std::fs::remove_dir_all(&dir)?;
+        done += kills;
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "killloop: {done} of {} kills", args.cycles)?;
+    }
+    std::io::stdout().write_all(totals.report(args.seed).as_bytes())?;
+    if args.must_lose && totals.lost_none() == 0 {
+        return Err("no write acknowledged with NONE was lost: the kills did not bite".into());
+    }
+    Ok(())
+}
+
+/// Kills one store `kills` times and checks it after each.
+async fn one_store(
+    args: &Args,
+    dir: &std::path::Path,
+    first: u32,
+    kills: u32,
+    totals: &mut history::Totals,
+) -> Result<(), Box<dyn Error>> {
+    let history = History::shared();
+    let (mut counted, mut attempt) = (0, 0);
+    while counted < kills {
+        if attempt > 3 * kills + 10 {
+            return Err(format!(
+                "{attempt} kills and only {counted} of them met {UNANSWERED_MIN} open requests"
+            )
+            .into());
+        }
+        let number = u64::from(first) * 1000 + u64::from(attempt);
+        let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(number);
+        attempt += 1;
+        let mut rng = Rng::new(seed);
+        let policy = *rng.pick(&POLICIES);
+        let mut daemon = Daemon::start(&args.kvd, dir, policy)?;
+        check(&history, &daemon, totals)
+            .await
+            .map_err(|what| at(first + counted, seed, policy, &what))?;
+        let clients = load::start(daemon.endpoint(), &history, &mut rng).await?;
+        tokio::time::sleep(Duration::from_millis(20 + rng.below(120))).await;
+        history.wait_for_open(UNANSWERED_MIN).await?;
+        daemon.kill()?;
+        clients.ended().await;
+        let open = history.end_cycle(totals)?;
+        if open >= UNANSWERED_MIN {
+            counted += 1;
+        }
+    }
+    let mut daemon = Daemon::start(&args.kvd, dir, "always")?;
+    let what = check(&history, &daemon, totals).await;
+    daemon.kill()?;
+    what.map_err(|what| at(first + counted, args.seed, "always", &what))
+}
+
+async fn check(
+    history: &history::Shared,
+    daemon: &Daemon,
+    totals: &mut history::Totals,
+) -> Result<(), String> {
+    let found = load::read_everything(daemon.endpoint())
+        .await
+        .map_err(|error| format!("cannot read the store back: {error}"))?;
+    history.check(&found, totals)
+}
+
+fn at(cycle: u32, seed: u64, policy: &str, what: &str) -> Box<dyn Error> {
+    format!("kill {cycle} (seed {seed}, policy {policy}): {what}").into()
+}

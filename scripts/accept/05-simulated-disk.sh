@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Power cuts on a simulated disk, and the broken builds that they must catch:
+#   05-simulated-disk.sh [CUTS [FIRST_SEED]]     20,000 and 1 by default; .ci/run takes 2,000
+. "$(dirname "$0")/lib.sh"
+begin 05-simulated-disk "A simulated disk loses power and nothing is lost" "$@"
+
+export KVD_SIM_CUTS=${1:-20000} KVD_SIM_FIRST_SEED=${2:-1}
+run_tests kvcore power_cuts
+fact "power cuts asked for, first seed" "$KVD_SIM_CUTS, $KVD_SIM_FIRST_SEED"
+ran nothing_acknowledged_is_lost_and_nothing_is_invented_over_power_cuts "no violation in three policies"
+ran the_same_seed_tells_the_same_story "a seed replays alone"
+sed -n '/^Tally {/,/^}/p' "$TESTS" | sed -n 's/^ *\([a-z_]*\): \([0-9]*\),$/\1 \2/p' |
+    while read -r what count; do fact "${what//_/ }" "$count"; done
+grep -q '^| power cuts |' "$NOTE" || fail "the test printed no counts"
+
+ran acknowledging_before_the_sync_is_caught "broken build: acknowledge before sync"
+ran appending_to_a_recovered_tail_is_caught "broken build: append to a recovered tail"
+ran skipping_the_directory_sync_is_caught "broken build: skip the directory fsync"
+ran retrying_a_failed_sync_is_caught "broken build: retry a failed fsync"
+ran truncating_on_any_bad_checksum_is_caught "broken build: truncate on any bad CRC"
+ran reusing_revisions_after_an_unclean_start_is_caught "broken build: reuse of revisions"
+ran a_miss_that_ignores_deletes_is_caught "broken build: a miss that ignores deletes"
+ran a_flipped_bit_at_or_below_the_watermark_is_refused_with_file_and_offset "damage below the watermark"
+run_tests kvcore regressions
+ran sending_after_unlock_is_caught "broken build: send after unlock"
+ran two_writers_of_one_key_are_logged_in_the_order_in_which_they_were_applied "and the sound build passes it"
+pass
