@@ -65,30 +65,6 @@ async fn waits_complete_in_revision_order_per_level() {
     assert!(waiters.is_empty());
 }
 
-/// A pipeline keeps its place while the answer at its front changes.
-#[tokio::test]
-async fn a_place_whose_turn_is_over_is_taken_anew() {
-    let (store, waiters) = driven();
-    let mut entry = None;
-    let mut poll = |revision, cx: &Context<'_>| {
-        waiters.poll_reached(&store, revision, Level::Durable, &mut entry, cx)
-    };
-    assert!(poll(5, &Context::from_waker(Waker::noop())).is_pending());
-    store.advance(5, 5);
-    settle().await;
-    let log = store.clone();
-    tokio::spawn(async move {
-        settle().await;
-        log.advance(9, 9);
-    });
-    // A timeout looks once more at its end, so what counts is the time.
-    let begun = Instant::now();
-    let waiting = poll_fn(|cx| poll(9, cx));
-    let woken = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-    assert_eq!(woken.expect("reached"), Ok(()));
-    assert!(begun.elapsed() < Duration::from_secs(4), "nobody woke it");
-}
-
 #[tokio::test]
 async fn an_advance_that_nobody_waits_for_pokes_nobody() {
     let (store, waiters) = driven();

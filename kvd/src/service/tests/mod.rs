@@ -338,6 +338,28 @@ async fn overload_and_loading_and_drain_are_refused_with_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn what_a_stop_cuts_off_is_undecided() {
+    let store = Fake::manual();
+    let Rig { client, server, .. } = rig(&store).await;
+    let (mut one, mut two) = (client.clone(), client);
+    let write = tokio::spawn(async move { one.set(set("a", v1::Durability::Synced)).await });
+    pending(&write).await;
+    let read = tokio::spawn(async move { two.get(get("a")).await });
+    pending(&read).await;
+    server.cut_waits();
+    let status = soon(write).await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unknown, Reason::UnknownOutcome)
+    );
+    let status = soon(read).await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::Draining)
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_leaves_no_wait_and_no_call() {
     let store = Fake::manual();
     let Rig { client, server, .. } = rig(&store).await;
