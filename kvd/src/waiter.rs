@@ -81,6 +81,8 @@ pub struct Waiters {
     inner: Mutex<Inner>,
     /// Lowest revision wanted per level; `u64::MAX` is none.
     wanted: [AtomicU64; 2],
+    /// Highest revision per level that the log has to be asked for; 0 is none.
+    asked: [AtomicU64; 2],
     poked: AtomicBool,
     driver: AtomicWaker,
     cut: AtomicBool,
@@ -103,6 +105,7 @@ impl Waiters {
         Arc::new(Self {
             inner: Mutex::default(),
             wanted: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
+            asked: [AtomicU64::new(0), AtomicU64::new(0)],
             poked: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             cut: AtomicBool::new(false),
@@ -150,11 +153,12 @@ impl Waiters {
         let mut due = Vec::new();
         poll_fn(|cx| {
             self.driver.register(cx.waker());
-            if self.poked.swap(false, Ordering::AcqRel)
-                && let Some(store) = store.get()
-            {
-                let all = self.cut.load(Ordering::SeqCst) || store.failure().is_some();
-                self.take_due(store.positions(), all, &mut due);
+            if let Some(store) = store.get() {
+                self.pass_on(store);
+                if self.poked.swap(false, Ordering::AcqRel) {
+                    let all = self.cut.load(Ordering::SeqCst) || store.failure().is_some();
+                    self.take_due(store.positions(), all, &mut due);
+                }
             }
             while ticks.poll_tick(cx).is_ready() {
                 self.take_expired(&mut due);
@@ -165,6 +169,28 @@ impl Waiters {
             Poll::<()>::Pending
         })
         .await;
+    }
+
+    /// Asks the log for what was asked here since the last time.
+    fn pass_on<S: Store>(&self, store: &S) {
+        let asked = |level: Level| self.asked[level as usize].swap(0, Ordering::Relaxed);
+        match asked(Level::Logged) {
+            0 => {}
+            revision => store.want_logged(revision),
+        }
+        match asked(Level::Durable) {
+            0 => {}
+            revision => store.want_durable(revision),
+        }
+    }
+
+    /// Asks for a revision, once per turn of the runtime for all who wait: waking the
+    /// log's thread costs more than a handler.
+    fn ask(&self, level: Level, revision: Revision) {
+        let asked = &self.asked[level as usize];
+        if asked.fetch_max(revision, Ordering::Relaxed) == 0 {
+            self.driver.wake();
+        }
     }
 
     /// Removes every entry at or below the positions, or every entry at all.
@@ -245,9 +271,7 @@ impl Waiters {
         let expires = if let Some(entry) = entry {
             entry.expires
         } else {
-            if level == Level::Durable {
-                store.want_durable(revision);
-            }
+            self.ask(level, revision);
             entry
                 .insert(self.enter(revision, level, cx.waker()))
                 .expires

@@ -235,6 +235,8 @@ impl Admission {
             }
             return queue.waiters.front().is_some_and(|(first, _)| *first == id);
         }
+        // Whoever waits here waits for permits that the log's writer holds.
+        self.gate.log.watermark.parker().wake();
         let id = queue.next_id;
         queue.next_id += 1;
         self.place = Some(id);

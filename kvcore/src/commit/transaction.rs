@@ -103,7 +103,7 @@ impl Core {
         let result = self.shards.write(item.place.shard, |shard| {
             self.commit_under_lock(item, unit, grant, shard)
         });
-        // Woken after the locks are gone: waking is a system call.
+        // After the locks are gone, since waking is a system call.
         let (outcome, late) = result?;
         if let Some((unit, step)) = late {
             // The broken build of this name: ticket and send outside the locks. Every other
@@ -114,7 +114,7 @@ impl Core {
             self.issue(unit, &mut [step]);
         }
         if outcome.applied {
-            self.log.watermark.parker().wake();
+            self.log.watermark.parker().nudge();
         }
         Ok(outcome)
     }
@@ -187,7 +187,7 @@ impl Core {
             self.commit_all_under_locks(items, unit, grant, shards)
         })?;
         if outcome.revision != Revision::NONE {
-            self.log.watermark.parker().wake();
+            self.log.watermark.parker().nudge();
         }
         Ok(outcome)
     }

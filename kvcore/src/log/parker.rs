@@ -1,9 +1,21 @@
 //! Puts one thread to sleep and wakes it, without a system call when it is awake.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::thread::Thread;
 use std::time::Duration;
+
+/// How deeply the thread sleeps: who may wake it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Sleep {
+    /// A short pause for work to gather: only those who wait end it.
+    Nap = 1,
+    /// Nothing to do: any work ends it.
+    Deep = 2,
+}
+
+const AWAKE: u8 = 0;
 
 /// The sleeping place of one thread.
 ///
@@ -13,7 +25,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Parker {
     thread: OnceLock<Thread>,
-    asleep: AtomicBool,
+    state: AtomicU8,
 }
 
 impl Parker {
@@ -23,22 +35,29 @@ impl Parker {
     }
 
     /// Sleeps until woken, at most `limit`, unless `has_work` says otherwise.
-    pub fn sleep(&self, limit: Option<Duration>, has_work: impl FnOnce() -> bool) {
-        self.asleep.store(true, Ordering::Relaxed);
+    pub fn sleep(&self, how: Sleep, limit: Duration, has_work: impl FnOnce() -> bool) {
+        self.state.store(how as u8, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !has_work() {
-            match limit {
-                Some(limit) => std::thread::park_timeout(limit),
-                None => std::thread::park(),
-            }
+            std::thread::park_timeout(limit);
         }
-        self.asleep.store(false, Ordering::Relaxed);
+        self.state.store(AWAKE, Ordering::Relaxed);
     }
 
+    /// Somebody waits: ends any sleep.
     pub fn wake(&self) {
+        self.end(Sleep::Nap);
+    }
+
+    /// There is work and nobody waits for it yet: ends deep sleep only.
+    pub fn nudge(&self) {
+        self.end(Sleep::Deep);
+    }
+
+    fn end(&self, from: Sleep) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && self.asleep.swap(false, Ordering::Relaxed)
+        if self.state.load(Ordering::Relaxed) >= from as u8
+            && self.state.swap(AWAKE, Ordering::Relaxed) != AWAKE
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();

@@ -1,8 +1,9 @@
 //! How far the log has got, and who waits for it.
 //!
 //! `durable <= logged <= newest revision`; both only ever rise. Somebody who waits
-//! for `durable` asks for it first ([`Watermark::want_sync`]): under `interval` and
-//! `never` nobody else would.
+//! asks first ([`Watermark::want_sync`], [`Watermark::want_logged`]): without anybody
+//! waiting the writer lets units gather, and under `interval` and `never` nobody else
+//! would ask for a sync.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,7 @@ pub struct Watermark {
     logged: AtomicU64,
     durable: AtomicU64,
     wanted: AtomicU64,
+    wanted_logged: AtomicU64,
     failure: OnceLock<Arc<str>>,
     listeners: RwLock<Vec<Listener>>,
     sleepers: Mutex<usize>,
@@ -80,6 +82,14 @@ impl Watermark {
         }
     }
 
+    /// Asks the writer to get `revision` into the file without delay.
+    pub fn want_logged(&self, revision: Revision) {
+        if self.wanted_logged.load(Ordering::Relaxed) < revision.0 {
+            self.wanted_logged.fetch_max(revision.0, Ordering::Relaxed);
+            self.parker.wake();
+        }
+    }
+
     /// `listener` is called by the log's thread and must be quick.
     pub fn subscribe(&self, listener: Listener) {
         self.listeners.write().push(listener);
@@ -104,6 +114,8 @@ impl Watermark {
         }
         if for_durable {
             self.want_sync(revision);
+        } else {
+            self.want_logged(revision);
         }
         let deadline = Instant::now() + limit;
         let mut sleepers = self.sleepers.lock();
@@ -133,6 +145,12 @@ impl Watermark {
 
     pub(crate) fn wanted(&self) -> Revision {
         Revision(self.wanted.load(Ordering::Relaxed))
+    }
+
+    /// Does anybody wait for what the writer has not reached yet?
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted() > self.durable()
+            || self.wanted_logged.load(Ordering::Relaxed) > self.logged().0
     }
 
     pub(crate) fn advance_logged(&self, to: Revision) {

@@ -25,6 +25,7 @@ use crossbeam_channel::Receiver;
 
 use super::ledger::Ledger;
 use super::manifest_file::ManifestFile;
+use super::parker::Sleep;
 use super::ring::Ring;
 use super::segment::{ActiveSegment, Encoded, GroupFields, MARK_ROOM};
 use super::spares::Spares;
@@ -45,6 +46,8 @@ const MARK_AFTER: Duration = Duration::from_millis(5);
 /// A revision that was drawn and does not arrive within this is lost: its thread is
 /// gone between ticket and send, and memory holds what the log never will.
 const HOLE_LIMIT: Duration = Duration::from_secs(10);
+/// How long units may gather that nobody waits for.
+const GATHER: Duration = Duration::from_micros(500);
 /// How often an idle writer looks around although nobody woke it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
@@ -202,9 +205,12 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
 
     /// Is there anything that [`Writer::turn`] would do at once?
     fn has_work(&self) -> bool {
-        !self.receiver.is_empty()
-            || self.ring.ready().is_some()
-            || (!self.failed && self.state.watermark.wanted() > self.durable())
+        !self.receiver.is_empty() || self.ring.ready().is_some() || self.is_urgent()
+    }
+
+    /// Is there anything that somebody waits for?
+    fn is_urgent(&self) -> bool {
+        (!self.failed && self.state.watermark.is_wanted())
             || self.state.closing.load(Ordering::Acquire)
             || self.state.abandoned.load(Ordering::Acquire)
     }
@@ -476,17 +482,18 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
 }
 
 /// The writer's thread: turns until the log is closed.
+///
+/// While nobody waits it naps between groups, so that units that were acknowledged in
+/// memory cost no wake-up and no sync each: they gather. Whoever waits ends the nap.
 pub fn run<U: LogUnit, S: GroupSink<U>>(mut writer: Writer<U, S>) {
     let state = writer.state.clone();
-    state.watermark.parker().adopt_current();
+    let parker = state.watermark.parker();
+    parker.adopt_current();
     loop {
         match writer.turn() {
-            Turn::Worked => {}
+            Turn::Worked => parker.sleep(Sleep::Nap, GATHER, || writer.is_urgent()),
             Turn::Idle(limit) => {
-                state
-                    .watermark
-                    .parker()
-                    .sleep(Some(limit), || writer.has_work());
+                parker.sleep(Sleep::Deep, limit, || writer.has_work());
             }
             Turn::Closed => return,
         }

@@ -32,27 +32,9 @@ impl Embedded {
         progress: &(dyn Fn(kvcore::LoadProgress) + std::marker::Sync),
     ) -> Result<Self, Failure> {
         let engine = Engine::open(options(settings), progress).map_err(failure)?;
-        let store = Self(engine);
-        store.wait_for_spare();
-        Ok(store)
-    }
-
-    /// The log takes writes only with a prepared segment in hand. Right after the
-    /// first start there is none: whoever sees "ready" must not be told OVERLOADED.
-    fn wait_for_spare(&self) {
-        let begun = Instant::now();
-        while self.0.status().spares == 0
-            && self.0.state() == EngineState::Writable
-            && begun.elapsed() < FIRST_SPARE
-        {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        Ok(Self(engine))
     }
 }
-
-/// The longest a start waits for the first prepared segment. Then it serves reads at
-/// least, and writes wait as they would at any time.
-const FIRST_SPARE: Duration = Duration::from_secs(30);
 
 /// The engine's options out of the settings.
 fn options(settings: &Settings) -> Options {
@@ -199,11 +181,12 @@ impl Store for Embedded {
         }
     }
 
+    fn want_logged(&self, revision: Revision) {
+        self.0.watermark().want_logged(kvcore::Revision(revision));
+    }
+
     fn want_durable(&self, revision: Revision) {
-        // Under `always` every group is synced anyway: asking would only cost.
-        if self.0.options().policy != SyncPolicy::Always {
-            self.0.watermark().want_sync(kvcore::Revision(revision));
-        }
+        self.0.watermark().want_sync(kvcore::Revision(revision));
     }
 
     fn failure(&self) -> Option<Arc<str>> {

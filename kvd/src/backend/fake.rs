@@ -218,6 +218,8 @@ impl Store for Fake {
         }
     }
 
+    fn want_logged(&self, _revision: Revision) {}
+
     fn want_durable(&self, _revision: Revision) {}
 
     fn failure(&self) -> Option<Arc<str>> {

@@ -125,6 +125,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome<Self::Record>, Error>> + Send;
 
     fn positions(&self) -> Positions;
+    /// Somebody waits for `revision` to be in the file.
+    fn want_logged(&self, revision: Revision);
     /// Somebody waits for `revision` to be durable.
     fn want_durable(&self, revision: Revision);
     /// Why the log failed, if it has.
