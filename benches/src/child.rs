@@ -206,18 +206,9 @@ pub(crate) fn kvd_binary(given: Option<PathBuf>, profile: &str) -> Result<PathBu
         return Err(format!("--kvd {}: there is no such file", path.display()).into());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // What cargo calls the profile whose directory is `debug`.
-    let profile = if profile == "debug" { "dev" } else { profile };
     let status = Command::new(&cargo)
-        .args([
-            "build",
-            "--package",
-            "kvd",
-            "--bin",
-            "kvd",
-            "--profile",
-            profile,
-        ])
+        .args(["build", "--package", "kvd", "--bin", "kvd", "--profile"])
+        .arg(cargo_profile(profile))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .map_err(|e| {
@@ -234,6 +225,15 @@ pub(crate) fn kvd_binary(given: Option<PathBuf>, profile: &str) -> Result<PathBu
         return Ok(path);
     }
     Err(format!("{} is not there: give --kvd PATH", path.display()).into())
+}
+
+/// What cargo calls the profile whose programs are in a directory of this name.
+pub(crate) fn cargo_profile(directory: &str) -> &str {
+    if directory == "debug" {
+        "dev"
+    } else {
+        directory
+    }
 }
 
 /// Tells what is going on, beside the report.

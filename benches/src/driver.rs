@@ -31,6 +31,8 @@ const LONGEST: u64 = 60_000_000_000;
 /// How long a run may take beyond its window: a server that stopped answering is an
 /// error, not a wait without end.
 const GRACE: Duration = Duration::from_secs(60);
+/// And, where each key is asked for once, for each key.
+const GRACE_PER_KEY: Duration = Duration::from_micros(200);
 /// What requests are cut from.
 const ARENA: usize = 64 << 10;
 
@@ -64,7 +66,8 @@ pub(crate) struct Measured {
 
 /// Calls once for every key, in order.
 pub(crate) fn every_key(load: &Load) -> Result<()> {
-    let run = Run::new(load, Some(AtomicU32::new(0)), GRACE);
+    let limit = GRACE + GRACE_PER_KEY * load.contents.count();
+    let run = Run::new(load, Some(AtomicU32::new(0)), limit);
     let (lanes, _ended) = run.start()?;
     finish(lanes)?;
     Ok(())

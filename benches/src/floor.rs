@@ -10,11 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
 use crate::Result;
-use crate::child::{Launcher, Server, kvd_binary, say};
+use crate::child::{self, Launcher, Server, kvd_binary, say};
 use crate::contents::{Contents, Truth};
 use crate::driver::{self, Load};
+use crate::interrupt;
 use crate::report::{Figures, Outcome, Pair, Setting, markdown};
 use crate::shapes::{Call, Row, Shape, rows};
 
@@ -49,10 +51,10 @@ pub(crate) struct FloorArgs {
     #[arg(long, default_value_t = 64)]
     value_bytes: usize,
     /// Threads of the load driver.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = some())]
     threads: usize,
     /// Threads that serve connections, in both servers [default: one per core].
-    #[arg(long)]
+    #[arg(long, value_parser = some())]
     runtimes: Option<usize>,
     /// Measure the floor against itself instead of kvd: what is left is noise.
     #[arg(long)]
@@ -76,6 +78,11 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let number = text.parse().ok().filter(|n| (0.01..=3600.0).contains(n));
     let number = number.ok_or("expected a number of seconds from 0.01 to 3600")?;
     Ok(Duration::from_secs_f64(number))
+}
+
+/// A number of threads.
+fn some() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=256)
 }
 
 /// What the runs of one command have in common.
@@ -107,7 +114,7 @@ pub(crate) fn run(args: FloorArgs) -> Result<(String, Vec<String>)> {
         runtimes: args.runtimes.unwrap_or(cores),
     };
     let setting = Setting {
-        command: command(),
+        command: command(&profile),
         commit: commit(),
         profile: profile.into_owned(),
         cores,
@@ -207,6 +214,7 @@ struct Subject {
 
 impl Subject {
     fn measure(&mut self, bench: &Bench, row: Row, number: u32) -> Result<Figures> {
+        interrupt::check()?;
         let load = bench.load(self, row.call, row.shape, number);
         let (warm, length) = (bench.args.warm, bench.args.seconds);
         let measured = driver::measured(&load, self.server.pid(), warm, length);
@@ -229,9 +237,12 @@ impl Subject {
 }
 
 /// The command, as it can be typed again.
-fn command() -> String {
+fn command(profile: &str) -> String {
     let args = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    format!("cargo run --release -p kvbench -- {args}")
+    format!(
+        "cargo run --profile {} -p kvbench -- {args}",
+        child::cargo_profile(profile)
+    )
 }
 
 /// The commit that the source is at, and whether it was changed since.

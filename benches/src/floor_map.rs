@@ -22,6 +22,9 @@ use kvproto::v1;
 /// The revision of a store without changes, as the contract has it.
 const EMPTY: i64 = 1;
 
+/// Values from this size on are shared with replies instead of copied, as in kvd.
+const SHARE_FROM: usize = 1024;
+
 struct Stored {
     value: Bytes,
     created: i64,
@@ -60,9 +63,15 @@ impl FloorMap {
 
     pub(crate) fn get(&self, key: &Bytes) -> Option<v1::Record> {
         let stored = self.map.get(&**key)?;
+        // A reference would be counted on a line that all cores write.
+        let value = if stored.value.len() < SHARE_FROM {
+            Bytes::copy_from_slice(&stored.value)
+        } else {
+            stored.value.clone()
+        };
         Some(v1::Record {
             key: key.clone(),
-            value: stored.value.clone(),
+            value,
             ..stored.numbers()
         })
     }
@@ -121,5 +130,8 @@ mod tests {
         let read = map.get(&key).unwrap();
         assert_eq!((&read.key[..], &read.value[..]), (&b"key"[..], &b"two"[..]));
         assert_eq!(map.revision(), 3);
+        let large = vec![7; SHARE_FROM];
+        map.set(&key, &large);
+        assert_eq!(map.get(&key).unwrap().value, large);
     }
 }

@@ -11,6 +11,7 @@ mod driver;
 mod floor;
 mod floor_map;
 mod floor_server;
+mod interrupt;
 mod report;
 mod shapes;
 
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
 
 fn floor(args: FloorArgs) -> Result<ExitCode> {
     let (out, check) = (args.out.clone(), args.check);
+    interrupt::catch()?;
     let (page, misses) = floor::run(args)?;
     write!(std::io::stdout(), "{page}")?;
     if let Some(path) = out {

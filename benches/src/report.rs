@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::driver::Measured;
 use crate::shapes::Row;
 
+/// Cores busy beside the run from which on a missed target is not taken at its word.
+const DISTURBED: f64 = 0.25;
+
 /// One run in numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Figures {
@@ -89,7 +92,20 @@ impl Outcome {
                 self.row
             )
         });
-        slow.into_iter().chain(dear).collect()
+        let others = self.other_cores();
+        let hint = if others > DISTURBED {
+            format!(" (other processes kept {others:.1} cores busy: repeat when it is quiet)")
+        } else {
+            String::new()
+        };
+        let misses = slow.into_iter().chain(dear);
+        misses.map(|miss| miss + &hint).collect()
+    }
+
+    /// The most that everything else kept busy during a run.
+    fn other_cores(&self) -> f64 {
+        let runs = self.pairs.iter().flat_map(|pair| [pair.floor, pair.kvd]);
+        runs.map(|run| run.other_cores).fold(0.0, f64::max)
     }
 
     fn verdict(&self) -> &'static str {
@@ -184,10 +200,7 @@ fn summary(outcome: &Outcome) -> String {
     let wanted = row
         .target()
         .map_or("-".into(), |target| format!("{target:.2}"));
-    let others = outcome.pairs.iter().flat_map(|pair| [pair.floor, pair.kvd]);
-    let others = others
-        .map(|figures| figures.other_cores)
-        .fold(0.0, f64::max);
+    let others = outcome.other_cores();
     format!(
         "| {} | {} | {} | {:.0} | {:.0} | **{:.3}** | {wanted} | {:.2} | {:.2} | {:.2} | {others:.2} | {} |\n",
         row.call,

@@ -179,7 +179,7 @@ fn limits_are_checked_before_anything_is_taken() {
     let refuse = |unit: &[Mutation<'_>]| engine.prepare_all(unit).expect_err("refused").kind();
     assert_eq!(refuse(&[]), ErrorKind::TooManyOperations);
     assert_eq!(
-        refuse(&[Mutation::delete(b"k"); 1025]),
+        refuse(&vec![Mutation::delete(b"k"); 1025]),
         ErrorKind::TooManyOperations
     );
     let same = [

@@ -51,7 +51,7 @@ pub struct ServeArgs {
     /// Address of /metrics, /healthz and /readyz, or off [default: 127.0.0.1:7501].
     #[arg(long, value_name = "IP:PORT")]
     pub http_listen: Option<String>,
-    /// When the log is synced: always, interval:<duration> or never [default: always].
+    /// When the log is synced: always, interval:250ms (any duration) or never [default: always].
     #[arg(long, value_name = "POLICY")]
     pub sync: Option<String>,
     /// How long a stop waits for calls in flight [default: 20s].

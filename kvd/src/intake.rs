@@ -28,18 +28,28 @@ const SMALL: usize = 64 << 10;
 /// Flag and length before each message.
 const HEADER: usize = 5;
 
-/// The budget for unfinished requests.
+/// The budget for unfinished requests, as one runtime holds it: the sum is shared,
+/// the handle is not, so that requests of different cores do not meet on its
+/// reference count.
 #[derive(Debug)]
 pub struct Intake {
     limit: usize,
-    held: AtomicUsize,
+    held: Arc<AtomicUsize>,
 }
 
 impl Intake {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
-            held: AtomicUsize::new(0),
+            held: Arc::default(),
+        })
+    }
+
+    /// The same budget for another runtime.
+    pub fn for_runtime(&self) -> Arc<Self> {
+        Arc::new(Self {
+            limit: self.limit,
+            held: Arc::clone(&self.held),
         })
     }
 

@@ -35,7 +35,7 @@ pub struct Server<S> {
 impl<S: Store> Server<S> {
     /// Starts the runtimes. Calls are refused with LOADING until
     /// [`Server::opened`].
-    pub fn start(shared: Arc<Shared<S>>, health: HealthReporter) -> io::Result<Self> {
+    pub fn start(shared: &Arc<Shared<S>>, health: HealthReporter) -> io::Result<Self> {
         let settings = &shared.settings;
         let count = settings.runtimes.or_cores();
         let figures = Arc::new(Figures {
@@ -47,7 +47,7 @@ impl<S: Store> Server<S> {
             waiters: (0..count)
                 .map(|_| Waiters::new(settings.request_timeout))
                 .collect(),
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
         });
         let http2 = Http2 {
             max_streams: u32::try_from(settings.max_streams).unwrap_or(u32::MAX),
@@ -105,7 +105,7 @@ fn front<S: Store>(
         shared: Arc::clone(&figures.shared),
         waiters: Arc::clone(&figures.waiters[core]),
         stats: Arc::clone(&figures.stats[core]),
-        intake: Arc::clone(&figures.intake),
+        intake: figures.intake.for_runtime(),
     });
     let store = Arc::clone(&figures.shared.store);
     tokio::spawn(Arc::clone(&core.waiters).drive(store));
@@ -116,11 +116,8 @@ fn front<S: Store>(
     let kv = KvServiceServer::new(Kv::new(Arc::clone(&core)))
         .max_decoding_message_size(longest)
         .max_encoding_message_size(reply);
-    Front::new(
-        kv,
-        rest(&core, health, longest),
-        Arc::clone(&figures.intake),
-    )
+    let intake = Arc::clone(&core.intake);
+    Front::new(kv, rest(&core, health, longest), intake)
 }
 
 /// Everything but calls on keys.

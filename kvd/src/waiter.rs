@@ -19,11 +19,15 @@
 //! when they are many, so clients that come and go while the disk stands still
 //! leave nothing behind.
 
+mod queue;
+#[cfg(test)]
+mod tests;
+mod wait;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
@@ -31,7 +35,12 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use queue::Inner;
+pub use wait::Wait;
+
+pub(crate) use queue::Entry;
 
 use crate::backend::{Positions, Revision, Store};
 
@@ -86,23 +95,6 @@ impl fmt::Debug for Waiters {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Default)]
-struct Inner {
-    queues: [BinaryHeap<Reverse<(Revision, u32)>>; 2],
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    /// Entries whose waiter has gone.
-    dead: usize,
-}
-
-#[derive(Default)]
-struct Slot {
-    /// Tells this use of the slot from earlier ones.
-    generation: u32,
-    expires: u32,
-    waker: Option<Waker>,
 }
 
 impl Waiters {
@@ -250,16 +242,15 @@ impl Waiters {
             self.leave(old);
             *entry = None;
         }
-        let expires = match entry {
-            Some(entry) => entry.expires,
-            None => {
-                if level == Level::Durable {
-                    store.want_durable(revision);
-                }
-                entry
-                    .insert(self.enter(revision, level, cx.waker()))
-                    .expires
+        let expires = if let Some(entry) = entry {
+            entry.expires
+        } else {
+            if level == Level::Durable {
+                store.want_durable(revision);
             }
+            entry
+                .insert(self.enter(revision, level, cx.waker()))
+                .expires
         };
         // Asked before the second look: what is reached after the end was not promised.
         let ended = self.ended(store, expires);
@@ -306,11 +297,8 @@ impl Waiters {
         let Some(slot) = inner.live(entry).filter(|_| entry.revision == revision) else {
             return false;
         };
-        if !slot
-            .waker
-            .as_ref()
-            .is_some_and(|known| known.will_wake(waker))
-        {
+        let known = slot.waker.as_ref();
+        if !known.is_some_and(|known| known.will_wake(waker)) {
             slot.waker = Some(waker.clone());
         }
         true
@@ -332,113 +320,3 @@ impl Waiters {
         drop(waker);
     }
 }
-
-impl Inner {
-    fn allocate(&mut self, expires: u32, waker: Waker) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            // Waits are bounded by streams times connections, far below 2^32.
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
-        let entry = &mut self.slots[slot as usize];
-        entry.expires = expires;
-        entry.waker = Some(waker);
-        slot
-    }
-
-    fn release(&mut self, slot: u32) -> Option<Waker> {
-        let entry = &mut self.slots[slot as usize];
-        entry.generation = entry.generation.wrapping_add(1);
-        self.free.push(slot);
-        entry.waker.take()
-    }
-
-    fn live(&mut self, entry: &Entry) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(entry.slot as usize)?;
-        (slot.generation == entry.generation).then_some(slot)
-    }
-
-    fn sweep(&mut self) {
-        for level in 0..self.queues.len() {
-            let (live, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queues[level])
-                .into_iter()
-                .partition(|Reverse((_, slot))| self.slots[*slot as usize].waker.is_some());
-            for Reverse((_, slot)) in dead {
-                self.release(slot);
-            }
-            self.queues[level] = live.into();
-        }
-        self.dead = 0;
-    }
-}
-
-/// A place in a queue.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    slot: u32,
-    generation: u32,
-    revision: Revision,
-    expires: u32,
-}
-
-/// A wait for one revision; see [`Waiters::wait`].
-pub struct Wait<'a, S: Store> {
-    waiters: &'a Waiters,
-    store: &'a S,
-    revision: Revision,
-    level: Level,
-    deadline: Option<Instant>,
-    /// Armed on the first pending poll of a wait with a deadline.
-    timer: Option<Pin<Box<Sleep>>>,
-    entry: Option<Entry>,
-}
-
-impl<S: Store> fmt::Debug for Wait<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wait({} {:?})", self.revision, self.level)
-    }
-}
-
-impl<S: Store> Wait<'_, S> {
-    fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.deadline else {
-            return false;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        timer.as_mut().poll(cx).is_ready()
-    }
-}
-
-impl<S: Store> Future for Wait<'_, S> {
-    type Output = Result<(), Unreached>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Wait {
-            waiters,
-            store,
-            revision,
-            level,
-            entry,
-            ..
-        } = this;
-        let polled = waiters.poll_reached(*store, *revision, *level, entry, cx);
-        if polled.is_pending() && this.timed_out(cx) {
-            return Poll::Ready(Err(Unreached::Deadline));
-        }
-        polled
-    }
-}
-
-impl<S: Store> Drop for Wait<'_, S> {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.waiters.leave(&entry);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -200,7 +200,10 @@ impl Store for Embedded {
     }
 
     fn want_durable(&self, revision: Revision) {
-        self.0.watermark().want_sync(kvcore::Revision(revision));
+        // Under `always` every group is synced anyway: asking would only cost.
+        if self.0.options().policy != SyncPolicy::Always {
+            self.0.watermark().want_sync(kvcore::Revision(revision));
+        }
     }
 
     fn failure(&self) -> Option<Arc<str>> {

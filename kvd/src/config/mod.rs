@@ -4,6 +4,7 @@
 //! where each value came from. Anything unknown or unreadable is refused with the
 //! key, the place and, for a misspelt key, the nearest that exists.
 
+mod address;
 mod file;
 mod load;
 mod nearest;
@@ -16,6 +17,7 @@ pub mod value;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use address::{Listen, ListenOrOff};
 pub use load::{Loaded, Sources};
 pub use settings::{Setting, Settings, TABLE};
 

@@ -6,9 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::value::{
-    Auto, Io, Level, Listen, ListenOrOff, Size, SizeLimit, SuspectTail, Sync, Value,
-};
+use super::address::{Listen, ListenOrOff};
+use super::value::{Auto, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
 
 /// One row of the table.
 pub struct Setting {
@@ -133,7 +132,7 @@ settings! {
     /// Threads that read the log at start; auto is one per core.
     "store.replay_threads" => replay_threads: Auto = "auto";
     /// When the log is synced: always (before a write is answered),
-    /// interval:<duration>, or never (only when a caller asks).
+    /// interval:250ms (any duration), or never (only when a caller asks).
     "log.sync" => sync: Sync = "always";
     /// Bytes of one log file.
     "log.segment_bytes" => segment_bytes: Size = "64MiB", "1MiB" ..= "1GiB";

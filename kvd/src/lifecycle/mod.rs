@@ -53,7 +53,7 @@ pub async fn start(config: Config) -> Result<Daemon, Failure> {
     let http_listener = settings.http_listen.0.map(bind).transpose()?;
     let shared = Arc::new(Shared::new(settings));
     let reporter = health::reporter().await;
-    let server = Server::start(Arc::clone(&shared), reporter.clone())
+    let server = Server::start(&shared, reporter.clone())
         .map_err(|e| Failure::new(Exit::Software, format!("cannot start threads: {e}")))?;
     let accepting = listeners
         .into_iter()

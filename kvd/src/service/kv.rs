@@ -45,6 +45,7 @@ impl<S: Store> Kv<S> {
 
 impl<S: Store> Core<S> {
     /// Waits for a revision, and asks for the sync that brings it.
+    #[expect(clippy::unused_async, reason = "called like the other operations")]
     async fn wait_durable(
         &self,
         store: &S,

@@ -101,8 +101,8 @@ impl Refusal {
 
     /// Adds a figure that belongs to the reason.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.0.metadata.push((name, value.to_string()));
+    pub fn with(mut self, name: &'static str, value: impl Into<Figure>) -> Self {
+        self.0.metadata.push((name, value.into().0));
         self
     }
 
@@ -212,6 +212,22 @@ impl Refusal {
         }
     }
 }
+
+/// A value of the metadata.
+#[derive(Debug)]
+pub struct Figure(String);
+
+macro_rules! figures {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for Figure {
+            fn from(value: $kind) -> Self {
+                Self(value.to_string())
+            }
+        })*
+    };
+}
+
+figures!(usize, u64, bool, &str);
 
 /// When it makes sense to ask again.
 const fn retry_after(reason: Reason) -> Option<Duration> {

@@ -6,16 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
+use super::exposition::{Count, Out, Result, log, store};
 use super::health::Health;
 use super::http::Source;
 use super::process;
 use super::stats::{CODES, Rpc, Stats};
-use crate::backend::{State, Status, Store};
+use crate::backend::{Status, Store};
 use crate::connection::Caps;
 use crate::intake::Intake;
 use crate::service::core::Shared;
@@ -66,13 +67,6 @@ struct Snapshot {
     uptime: f64,
 }
 
-#[derive(Debug)]
-struct Count {
-    name: &'static str,
-    code: Code,
-    value: u64,
-}
-
 impl Snapshot {
     fn take<S: Store>(figures: &Figures<S>) -> Self {
         let caps = &figures.caps;
@@ -111,74 +105,6 @@ fn counts(stats: &[Arc<Stats>], read: fn(&Stats, Rpc, Code) -> u64) -> Vec<Count
         })
         .filter(|count| count.value > 0)
         .collect()
-}
-
-/// Writes single figures and families.
-struct Out<'a> {
-    encoder: DescriptorEncoder<'a>,
-}
-
-type Result = fmt::Result;
-
-impl Out<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: f64) -> Result {
-        let mut metric = self
-            .encoder
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
-    fn count(&mut self, name: &str, help: &str, value: u64) -> Result {
-        self.counter(name, help, value as f64)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result {
-        let mut metric = self
-            .encoder
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
-    fn level(&mut self, name: &str, help: &str, value: u64) -> Result {
-        self.gauge(name, help, value as f64)
-    }
-
-    fn by_rpc(&mut self, name: &str, help: &str, counts: &[Count]) -> Result {
-        let mut family = self
-            .encoder
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for count in counts {
-            let code = format!("{:?}", count.code);
-            let labels = [("rpc", count.name), ("code", code.as_str())];
-            let mut metric = family.encode_family(&labels)?;
-            metric.encode_counter::<NoLabelSet, _, f64>(&count.value, None)?;
-        }
-        Ok(())
-    }
-
-    fn family(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        label: &str,
-        values: &[(&str, u64)],
-    ) -> Result {
-        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
-        for (value, number) in values {
-            let labels = [(label, *value)];
-            let mut metric = family.encode_family(&labels)?;
-            match kind {
-                MetricType::Counter => {
-                    metric.encode_counter::<NoLabelSet, _, f64>(number, None)?;
-                }
-                _ => metric.encode_gauge(number)?,
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Collector for Snapshot {
@@ -292,101 +218,4 @@ impl Snapshot {
         }
         Ok(())
     }
-}
-
-fn store(out: &mut Out<'_>, status: &Status) -> Result {
-    out.level("kvd_keys", "Keys in the store.", status.keys)?;
-    out.level(
-        "kvd_memory_bytes",
-        "Bytes of keys, values and bookkeeping.",
-        status.memory_bytes,
-    )?;
-    let limit = status.memory_max_bytes.unwrap_or(0);
-    out.level(
-        "kvd_memory_max_bytes",
-        "Limit of kvd_memory_bytes; 0 is none.",
-        limit,
-    )?;
-    let revisions = [
-        ("store", status.store_revision),
-        ("logged", status.positions.logged),
-        ("durable", status.positions.durable),
-    ];
-    out.family(
-        "kvd_revision",
-        "Newest revision.",
-        MetricType::Gauge,
-        "at",
-        &revisions,
-    )?;
-    let is = |state: bool| u64::from(state);
-    let states = [
-        ("writable", is(status.state == State::Writable)),
-        (
-            "no_log_space",
-            is(matches!(status.state, State::NoSpace(_))),
-        ),
-        ("draining", is(status.state == State::Draining)),
-        ("log_failed", is(matches!(status.state, State::Failed(_)))),
-    ];
-    out.family(
-        "kvd_state",
-        "1 for the state of the engine.",
-        MetricType::Gauge,
-        "state",
-        &states,
-    )
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
-fn log(out: &mut Out<'_>, status: &Status) -> Result {
-    let counters = &status.counters;
-    out.level(
-        "kvd_log_segments",
-        "Log files, spares not counted.",
-        status.segments,
-    )?;
-    out.level("kvd_log_bytes", "Bytes of these files.", status.log_bytes)?;
-    out.level("kvd_log_spares", "Log files prepared ahead.", status.spares)?;
-    out.level(
-        "kvd_in_flight_operations",
-        "Writes not in the log yet.",
-        status.in_flight_units,
-    )?;
-    out.level(
-        "kvd_in_flight_bytes",
-        "Their bytes.",
-        status.in_flight_bytes,
-    )?;
-    out.count(
-        "kvd_log_groups",
-        "Groups of writes logged.",
-        counters.groups,
-    )?;
-    out.count("kvd_log_units", "Writes logged.", counters.units)?;
-    out.count(
-        "kvd_log_written_bytes",
-        "Bytes written to the log.",
-        counters.log_bytes_written,
-    )?;
-    out.count(
-        "kvd_log_rotations",
-        "Times a new log file was begun.",
-        counters.rotations,
-    )?;
-    out.count("kvd_log_syncs", "Syncs of the log.", counters.syncs)?;
-    let seconds = counters.sync_nanos_total as f64 / 1e9;
-    out.counter("kvd_log_sync_seconds", "Time spent syncing.", seconds)?;
-    let recovery = &status.recovery;
-    out.level(
-        "kvd_recovery_ms",
-        "How long the last start took.",
-        recovery.took_ms,
-    )?;
-    out.level("kvd_recovery_units", "Writes it read back.", recovery.units)?;
-    out.level(
-        "kvd_recovery_torn_bytes",
-        "Bytes of a torn end it cut.",
-        recovery.torn_bytes,
-    )
 }

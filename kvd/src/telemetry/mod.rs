@@ -1,5 +1,6 @@
 //! What the daemon tells about itself: logs, counts, metrics, health.
 
+mod exposition;
 pub mod health;
 pub mod http;
 pub mod logging;

@@ -1,4 +1,4 @@
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use super::*;
 use crate::backend::fake::Fake;

@@ -10,7 +10,7 @@ use kvproto::v1::{self, ErrorReason as Reason, operation::Operation as Op};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::accept::{accept, listen};
@@ -21,7 +21,7 @@ use crate::server::Server;
 use crate::service::core::Shared;
 use crate::telemetry::health::reporter;
 
-#[path = "../../../tests/support/raw.rs"]
+#[path = "../../../tests/daemon/support/raw.rs"]
 mod raw;
 
 struct Rig {
@@ -37,7 +37,7 @@ async fn loading() -> Rig {
     config.set("server.runtimes", "1", flag.clone()).unwrap();
     config.set("limits.admission_wait", "50ms", flag).unwrap();
     let shared = Arc::new(Shared::new(config.settings));
-    let server = Server::start(shared, reporter().await).unwrap();
+    let server = Server::start(&shared, reporter().await).unwrap();
     let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(accept(
@@ -335,6 +335,28 @@ async fn overload_and_loading_and_drain_are_refused_with_when_to_come_back() {
         (Code::Unavailable, Reason::Draining)
     );
     assert!(!client.get(get("a")).await.unwrap().into_inner().found);
+}
+
+#[tokio::test]
+async fn what_a_stop_cuts_off_is_undecided() {
+    let store = Fake::manual();
+    let Rig { client, server, .. } = rig(&store).await;
+    let (mut one, mut two) = (client.clone(), client);
+    let write = tokio::spawn(async move { one.set(set("a", v1::Durability::Synced)).await });
+    pending(&write).await;
+    let read = tokio::spawn(async move { two.get(get("a")).await });
+    pending(&read).await;
+    server.cut_waits();
+    let status = soon(write).await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unknown, Reason::UnknownOutcome)
+    );
+    let status = soon(read).await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Reason::Draining)
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! A daemon in this process, and daemons in processes of their own.
 
-#![allow(dead_code, reason = "every test binary uses its own part")]
-
-pub mod raw;
+pub(crate) mod raw;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -21,7 +19,7 @@ use tonic_types::StatusExt as _;
 
 /// Small files, so that a start takes milliseconds. Temporary directories may be on
 /// tmpfs, which a test does not mind.
-pub const SMALL: [(&str, &str); 5] = [
+pub(crate) const SMALL: [(&str, &str); 5] = [
     ("log.segment_bytes", "1MiB"),
     ("limits.batch_bytes", "64KiB"),
     ("limits.value_bytes", "32KiB"),
@@ -30,36 +28,36 @@ pub const SMALL: [(&str, &str); 5] = [
 ];
 
 /// A daemon in this process.
-pub struct Running {
+pub(crate) struct Running {
     pub daemon: kvd::Daemon,
     pub dir: TempDir,
 }
 
 impl Running {
-    pub async fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let daemon = start_in(dir.path(), settings).await;
         Self { daemon, dir }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.daemon.listening()[0]
     }
 
-    pub async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         channel(self.address()).await
     }
 
-    pub async fn kv(&self) -> KvServiceClient<Channel> {
+    pub(crate) async fn kv(&self) -> KvServiceClient<Channel> {
         KvServiceClient::new(self.channel().await).max_decoding_message_size(32 << 20)
     }
 
-    pub async fn admin(&self) -> AdminServiceClient<Channel> {
+    pub(crate) async fn admin(&self) -> AdminServiceClient<Channel> {
         AdminServiceClient::new(self.channel().await)
     }
 }
 
-pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daemon {
+pub(crate) async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daemon {
     let mut config = Config::default();
     let all = [
         ("store.data_dir", dir.to_str().expect("UTF-8")),
@@ -80,20 +78,20 @@ pub async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daemon {
     daemon
 }
 
-pub async fn channel(address: SocketAddr) -> Channel {
+pub(crate) async fn channel(address: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect().await.expect("listening")
 }
 
 /// The reason in a status's ErrorInfo; `None` if kvd did not make it.
-pub fn reason(status: &Status) -> Option<Reason> {
+pub(crate) fn reason(status: &Status) -> Option<Reason> {
     let details = status.get_error_details();
     let info = details.error_info()?;
     assert_eq!(info.domain, "kvd");
     Some(Reason::from_wire_name(&info.reason).expect("a reason of the protocol"))
 }
 
-pub fn set(key: &str, value: impl Into<bytes::Bytes>) -> v1::SetRequest {
+pub(crate) fn set(key: &str, value: impl Into<bytes::Bytes>) -> v1::SetRequest {
     v1::SetRequest {
         key: key.to_owned().into(),
         value: value.into(),
@@ -101,7 +99,7 @@ pub fn set(key: &str, value: impl Into<bytes::Bytes>) -> v1::SetRequest {
     }
 }
 
-pub fn get(key: &str) -> v1::GetRequest {
+pub(crate) fn get(key: &str) -> v1::GetRequest {
     v1::GetRequest {
         key: key.to_owned().into(),
         options: None,
@@ -109,21 +107,21 @@ pub fn get(key: &str) -> v1::GetRequest {
 }
 
 /// A kvd in a process of its own; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     pub ready: String,
 }
 
 /// How a process ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// `kvd` with `arguments`, ports chosen by the system, and no settings from outside.
-pub fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvd"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KVD_") {
@@ -135,7 +133,7 @@ pub fn command(arguments: &[&str]) -> Command {
 }
 
 /// The arguments of a daemon on `dir` with small files.
-pub fn serve_arguments(dir: &Path) -> Vec<String> {
+pub(crate) fn serve_arguments(dir: &Path) -> Vec<String> {
     let mut arguments: Vec<String> = ["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
         .map(str::to_owned)
         .to_vec();
@@ -147,7 +145,7 @@ pub fn serve_arguments(dir: &Path) -> Vec<String> {
 }
 
 /// Runs to the end; the test fails if that takes long.
-pub fn run(command: &mut Command) -> Ended {
+pub(crate) fn run(command: &mut Command) -> Ended {
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -176,13 +174,13 @@ fn finish(mut child: Child, limit: Duration) -> Ended {
 
 impl Process {
     /// Starts on `dir` and waits for the ready line.
-    pub fn serve(dir: &Path) -> Self {
+    pub(crate) fn serve(dir: &Path) -> Self {
         let arguments = serve_arguments(dir);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Self::spawn(&mut command(&arguments))
     }
 
-    pub fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -208,7 +206,7 @@ impl Process {
     }
 
     /// A field of the ready line.
-    pub fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         let prefix = format!("{name}=");
         let fields = self.ready.trim_end().split(' ');
         fields
@@ -217,16 +215,16 @@ impl Process {
             .expect("a field")
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.field("listen").parse().expect("an address")
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Resident bytes now.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let path = PathBuf::from(format!("/proc/{}/statm", self.pid()));
         let statm = std::fs::read_to_string(path).expect("a living process");
         let pages: u64 = statm
@@ -238,7 +236,7 @@ impl Process {
         pages * rustix::param::page_size() as u64
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.pid())
             .ok()
             .and_then(rustix::process::Pid::from_raw);
@@ -246,12 +244,12 @@ impl Process {
     }
 
     /// SIGTERM, and the end.
-    pub fn stop(mut self) -> Ended {
+    pub(crate) fn stop(mut self) -> Ended {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    pub fn wait(&mut self) -> Ended {
+    pub(crate) fn wait(&mut self) -> Ended {
         let placeholder = Command::new("true").spawn().expect("true");
         let child = std::mem::replace(&mut self.child, placeholder);
         finish(child, Duration::from_secs(30))

@@ -1,14 +1,12 @@
 //! Whole processes: what makes one refuse to start, one row each with its exit code,
 //! what it says, and a start that succeeds afterwards; and how one ends.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::support::{Ended, Process, channel, command, get, run, serve_arguments, set};
 use kvproto::v1::kv_service_client::KvServiceClient;
-use support::{Ended, Process, channel, command, get, run, serve_arguments, set};
 use tempfile::TempDir;
 
 /// Sets `count` keys of 16 KiB, so that a store of small segments has several.
@@ -60,6 +58,7 @@ fn expect(name: &str, ended: &Ended, code: i32, texts: &[&str]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row each")]
 fn a_configuration_that_cannot_be_used() {
     let root = TempDir::new().unwrap();
     let file = |name: &str, text: &str| {
@@ -313,6 +312,10 @@ fn flip(path: &Path, offset: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+fn replace(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
 type Damage = fn(dir: &Path, other: &Path);
 
 /// What is done to a store of three segments, and what must be said of it.
@@ -339,17 +342,17 @@ const DAMAGES: [(&str, Damage, &str); 10] = [
     ),
     (
         "segment duplicated",
-        |dir, _| drop(fs::copy(dir.join(segment(1)), dir.join(segment(4))).unwrap()),
+        |dir, _| replace(&dir.join(segment(1)), &dir.join(segment(4))),
         "4.kvlog",
     ),
     (
         "segment of another store",
-        |dir, other| drop(fs::copy(other.join(segment(2)), dir.join(segment(2))).unwrap()),
+        |dir, other| replace(&other.join(segment(2)), &dir.join(segment(2))),
         "2.kvlog",
     ),
     (
         "MANIFEST of another store",
-        |dir, other| drop(fs::copy(other.join("MANIFEST"), dir.join("MANIFEST")).unwrap()),
+        |dir, other| replace(&other.join("MANIFEST"), &dir.join("MANIFEST")),
         "1.kvlog",
     ),
     (
@@ -466,12 +469,12 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     assert_eq!(process.field("keys"), "3");
     // A request that has begun to arrive and never ends holds the end up.
     let mut kv = KvServiceClient::new(channel(process.address()).await);
-    let mut arriving = support::raw::connect(process.address())
+    let mut arriving = super::support::raw::connect(process.address())
         .await
         .ready()
         .await
         .unwrap();
-    let head = support::raw::head("/kvd.v1.KvService/Set", &[]);
+    let head = super::support::raw::head("/kvd.v1.KvService/Set", &[]);
     let (_reply, mut body) = arriving.send_request(head, false).unwrap();
     body.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x10"), false)
         .unwrap();
@@ -485,4 +488,31 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     writes(root.path()).await;
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let data = root.path().join("data");
+    let arguments = serve_arguments(&data);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let process = Process::spawn(command(&arguments).env("NOTIFY_SOCKET", &path));
+    let told = |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = socket.recv(&mut buffer).expect(wanted);
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if message.lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    told("READY=1");
+    assert_eq!(process.stop().code, Some(0));
+    told("STOPPING=1");
 }

@@ -1,14 +1,12 @@
 //! The happy paths of every call, over the embedded engine.
 
-mod support;
-
+use super::support::{Running, get, reason, set, start_in};
 use kvproto::v1::{self, operation::Operation as Op, operation_result::Result as OpResult};
-use support::{Running, get, reason, set, start_in};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 
-fn condition(test: v1::condition::Test) -> Option<v1::Condition> {
-    Some(v1::Condition { test: Some(test) })
+fn condition(test: v1::condition::Test) -> v1::Condition {
+    v1::Condition { test: Some(test) }
 }
 
 #[tokio::test]
@@ -70,7 +68,7 @@ async fn conditions_hold_or_show_what_stands() {
     ];
     for (test, applied) in cases {
         let request = v1::SetRequest {
-            condition: condition(test.clone()),
+            condition: Some(condition(test.clone())),
             ..set("a", "v")
         };
         let reply = kv.set(request).await.unwrap().into_inner();
@@ -87,7 +85,7 @@ async fn conditions_hold_or_show_what_stands() {
     }
     let delete = v1::DeleteRequest {
         key: "a".into(),
-        condition: condition(Test::ModRevision(1)),
+        condition: Some(condition(Test::ModRevision(1))),
         ..v1::DeleteRequest::default()
     };
     let reply = kv.delete(delete).await.unwrap().into_inner();
@@ -100,7 +98,7 @@ async fn values_of_every_size_come_back_whole_and_survive_a_restart() {
     let running = Running::start(&[]).await;
     let mut kv = running.kv().await;
     let sizes = [0, 1, 1023, 1024, 65_535, 65_536, 1 << 20];
-    let value = |size: usize| -> Vec<u8> { (0..size).map(|i| (i * 7 % 251) as u8).collect() };
+    let value = |size: usize| -> Vec<u8> { (0..=250).cycle().take(size).collect() };
     for size in sizes {
         kv.set(set(&format!("key {size}\0\u{ff}"), value(size)))
             .await
@@ -138,7 +136,7 @@ async fn batches_answer_item_by_item() {
         }))
     };
     let only_new = v1::SetRequest {
-        condition: condition(v1::condition::Test::Exists(false)),
+        condition: Some(condition(v1::condition::Test::Exists(false))),
         ..set("a", "other")
     };
     let request = v1::BatchWriteRequest {
@@ -318,7 +316,7 @@ async fn under_interval_writes_are_logged_and_a_wait_makes_them_durable() {
 }
 
 #[tokio::test]
-async fn status_limits_and_capabilities() {
+async fn status_and_limits() {
     let running = Running::start(&[
         ("memory.max_bytes", "1GiB"),
         ("log.segment_bytes", "64MiB"),
@@ -360,6 +358,12 @@ async fn status_limits_and_capabilities() {
         (limits.reply_bytes, limits.streams_per_connection),
         (3584 << 10, 1024)
     );
+}
+
+#[tokio::test]
+async fn what_is_listed_may_be_required_and_nothing_else() {
+    let running = Running::start(&[]).await;
+    let mut admin = running.admin().await;
     let can = admin
         .get_capabilities(v1::GetCapabilitiesRequest {})
         .await
@@ -368,7 +372,6 @@ async fn status_limits_and_capabilities() {
     assert!(can.capabilities.contains(&v1::Capability::Pipeline.into()));
     assert!(!can.capabilities.contains(&v1::Capability::Watch.into()));
     assert_eq!(can.default_durability(), v1::Durability::Synced);
-    // What is listed may be required, and the rest may not.
     for number in 1..40 {
         let options = Some(v1::ReadOptions {
             require: vec![number],

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tonic::Status;
 
 /// A message with its gRPC frame.
-pub fn framed(message: &impl prost::Message) -> Bytes {
+pub(crate) fn framed(message: &impl prost::Message) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
     bytes.put_u32(u32::try_from(message.encoded_len()).expect("a small message"));
@@ -19,7 +19,7 @@ pub fn framed(message: &impl prost::Message) -> Bytes {
 }
 
 /// An HTTP/2 connection with windows large enough not to matter.
-pub async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("listening");
     let (client, connection) = h2::client::Builder::new()
         .initial_window_size(64 << 20)
@@ -32,7 +32,7 @@ pub async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 /// The head of a gRPC request.
-pub fn head(path: &str, headers: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn head(path: &str, headers: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::post(format!("http://kvd{path}"))
         .header("te", "trailers")
         .header("content-type", "application/grpc");
@@ -43,7 +43,7 @@ pub fn head(path: &str, headers: &[(&str, &str)]) -> Request<()> {
 }
 
 /// One call; the frames of its reply, or its status.
-pub async fn call(
+pub(crate) async fn call(
     address: SocketAddr,
     path: &str,
     headers: &[(&str, &str)],

@@ -1,0 +1,183 @@
+//! The figures of `/metrics` as text: single figures, families, and those of the
+//! engine.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use tonic::Code;
+
+use crate::backend::{State, Status};
+
+/// How often something happened, by call and code.
+#[derive(Debug)]
+pub(super) struct Count {
+    pub(super) name: &'static str,
+    pub(super) code: Code,
+    pub(super) value: u64,
+}
+
+/// Writes single figures and families.
+pub(super) struct Out<'a> {
+    pub(super) encoder: DescriptorEncoder<'a>,
+}
+
+pub(super) type Result = fmt::Result;
+
+impl Out<'_> {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: f64) -> Result {
+        let mut metric = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    pub(super) fn count(&mut self, name: &str, help: &str, value: u64) -> Result {
+        self.counter(name, help, value as f64)
+    }
+
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result {
+        let mut metric = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    pub(super) fn level(&mut self, name: &str, help: &str, value: u64) -> Result {
+        self.gauge(name, help, value as f64)
+    }
+
+    pub(super) fn by_rpc(&mut self, name: &str, help: &str, counts: &[Count]) -> Result {
+        let mut family = self
+            .encoder
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        for count in counts {
+            let code = format!("{:?}", count.code);
+            let labels = [("rpc", count.name), ("code", code.as_str())];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, f64>(&count.value, None)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        label: &str,
+        values: &[(&str, u64)],
+    ) -> Result {
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (value, number) in values {
+            let labels = [(label, *value)];
+            let mut metric = family.encode_family(&labels)?;
+            match kind {
+                MetricType::Counter => {
+                    metric.encode_counter::<NoLabelSet, _, f64>(number, None)?;
+                }
+                _ => metric.encode_gauge(number)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn store(out: &mut Out<'_>, status: &Status) -> Result {
+    out.level("kvd_keys", "Keys in the store.", status.keys)?;
+    out.level(
+        "kvd_memory_bytes",
+        "Bytes of keys, values and bookkeeping.",
+        status.memory_bytes,
+    )?;
+    let limit = status.memory_max_bytes.unwrap_or(0);
+    out.level(
+        "kvd_memory_max_bytes",
+        "Limit of kvd_memory_bytes; 0 is none.",
+        limit,
+    )?;
+    let revisions = [
+        ("store", status.store_revision),
+        ("logged", status.positions.logged),
+        ("durable", status.positions.durable),
+    ];
+    out.family(
+        "kvd_revision",
+        "Newest revision.",
+        MetricType::Gauge,
+        "at",
+        &revisions,
+    )?;
+    let is = |state: bool| u64::from(state);
+    let states = [
+        ("writable", is(status.state == State::Writable)),
+        (
+            "no_log_space",
+            is(matches!(status.state, State::NoSpace(_))),
+        ),
+        ("draining", is(status.state == State::Draining)),
+        ("log_failed", is(matches!(status.state, State::Failed(_)))),
+    ];
+    out.family(
+        "kvd_state",
+        "1 for the state of the engine.",
+        MetricType::Gauge,
+        "state",
+        &states,
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+pub(super) fn log(out: &mut Out<'_>, status: &Status) -> Result {
+    let counters = &status.counters;
+    out.level(
+        "kvd_log_segments",
+        "Log files, spares not counted.",
+        status.segments,
+    )?;
+    out.level("kvd_log_bytes", "Bytes of these files.", status.log_bytes)?;
+    out.level("kvd_log_spares", "Log files prepared ahead.", status.spares)?;
+    out.level(
+        "kvd_in_flight_operations",
+        "Writes not in the log yet.",
+        status.in_flight_units,
+    )?;
+    out.level(
+        "kvd_in_flight_bytes",
+        "Their bytes.",
+        status.in_flight_bytes,
+    )?;
+    out.count(
+        "kvd_log_groups",
+        "Groups of writes logged.",
+        counters.groups,
+    )?;
+    out.count("kvd_log_units", "Writes logged.", counters.units)?;
+    out.count(
+        "kvd_log_written_bytes",
+        "Bytes written to the log.",
+        counters.log_bytes_written,
+    )?;
+    out.count(
+        "kvd_log_rotations",
+        "Times a new log file was begun.",
+        counters.rotations,
+    )?;
+    out.count("kvd_log_syncs", "Syncs of the log.", counters.syncs)?;
+    let seconds = counters.sync_nanos_total as f64 / 1e9;
+    out.counter("kvd_log_sync_seconds", "Time spent syncing.", seconds)?;
+    let recovery = &status.recovery;
+    out.level(
+        "kvd_recovery_ms",
+        "How long the last start took.",
+        recovery.took_ms,
+    )?;
+    out.level("kvd_recovery_units", "Writes it read back.", recovery.units)?;
+    out.level(
+        "kvd_recovery_torn_bytes",
+        "Bytes of a torn end it cut.",
+        recovery.torn_bytes,
+    )
+}

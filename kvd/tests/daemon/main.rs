@@ -1,0 +1,14 @@
+//! The daemon from outside: in this process, and in processes of its own.
+
+#[cfg(test)]
+mod abuse;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod errors_doc;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
+mod support;
