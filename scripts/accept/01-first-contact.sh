@@ -2,8 +2,8 @@
 # A new user: a fresh clone, the two commands of README.md, and its tour, as they stand
 # there; once on this disk and once on tmpfs.
 #   01-first-contact.sh                   builds from nothing, twice
-#   01-first-contact.sh --shared-target   the clones share this tree's compiled dependencies,
-#                                         and run the tests on tmpfs only
+#   01-first-contact.sh --shared-target   one clone, on tmpfs, that shares this tree's compiled
+#                                         dependencies; its tour keeps its data on a disk
 . "$(dirname "$0")/lib.sh"
 begin 01-first-contact "A fresh clone works as README.md says" "$@"
 
@@ -80,7 +80,7 @@ tour() { # CLONE WHERE FLAG…
     text "$out/text"
 }
 
-fresh() { # WHERE: sets CLONE
+fresh() { # DIR WHERE: sets CLONE
     local before=$SECONDS
     CLONE=$1/clone
     git clone -q "$ROOT" "$CLONE" || fail "git clone"
@@ -92,7 +92,7 @@ fresh() { # WHERE: sets CLONE
         export CARGO_TARGET_DIR=$ROOT/target KVD_SIM_CUTS=150
     fi
     (cd "$CLONE" && cargo build -q --release --bin kvd --bin kvcli) || fail "cargo build --release"
-    fact "clone and release build in $1" "$((SECONDS - before)) s"
+    fact "clone on $2 and release build" "$((SECONDS - before)) s"
 }
 
 tests() { # WHERE
@@ -106,11 +106,13 @@ tests() { # WHERE
     sed -n 's/^skipped: //p' "$log" | sort -u | while read -r line; do fact "skipped on $1" "$line"; done
 }
 
-mkdir "$WORK/disk"
-fresh "$WORK/disk"
-tour "$CLONE" disk
-$shared || tests disk "$WORK/disk"
-rm -rf "$CLONE"
+if ! $shared; then
+    mkdir "$WORK/disk"
+    fresh "$WORK/disk" disk
+    tour "$CLONE" disk
+    tests disk "$WORK/disk"
+    rm -rf "$WORK/disk"
+fi
 
 # On tmpfs the daemon refuses to promise what it cannot keep, says how to go on, and
 # the tour works with that flag.
@@ -124,13 +126,17 @@ leave_tmpfs() {
     umount "$VOLATILE" 2>/dev/null || rm -rf "$VOLATILE"
 }
 trap 'code=$?; leave_tmpfs; (exit $code); cleanup' EXIT
-fresh "$VOLATILE"
+fresh "$VOLATILE" tmpfs
 code=0
 (cd "$CLONE" && cargo run -q --release --bin kvd -- --listen 127.0.0.1:0 --http-listen off) \
     >"$WORK/refused" 2>&1 || code=$?
 [ "$code" -eq 78 ] || fail "on tmpfs with always: exit $code instead of 78"
 grep -q -- --allow-volatile "$WORK/refused" || fail "the refusal does not name --allow-volatile"
 fact "kvd on tmpfs with --sync always" "refused with exit 78, naming --allow-volatile"
-tour "$CLONE" tmpfs --allow-volatile
+if $shared; then
+    tour "$CLONE" disk --data-dir "$WORK/data"
+else
+    tour "$CLONE" tmpfs --allow-volatile
+fi
 tests tmpfs "$VOLATILE"
 pass
