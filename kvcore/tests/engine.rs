@@ -87,6 +87,13 @@ fn numbering_is_dense_over_a_clean_restart_and_jumps_over_an_unclean_one() {
         Revision(3),
         "what names nothing is not reported"
     );
+    let status = store.status();
+    assert_eq!((status.logged, status.durable), (Revision(3), Revision(3)));
+    assert_eq!(
+        store.named(store.watermark().durable()),
+        Revision(3),
+        "no gap is shown"
+    );
     assert!(matches!(
         store.check_revision(Revision(4)),
         Err(Error::RevisionLost { .. })

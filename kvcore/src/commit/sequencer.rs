@@ -71,6 +71,17 @@ impl Sequencer {
         }
     }
 
+    /// The newest revision at or below `position` that names a unit. Positions of the
+    /// log begin just below this run's first revision, which is in a gap after an
+    /// unclean start: nobody outside may be told of it.
+    pub fn named(&self, position: Revision) -> Revision {
+        if position < self.first {
+            self.recovered
+        } else {
+            position
+        }
+    }
+
     /// The revision that will be drawn next.
     pub fn next(&self) -> Revision {
         Revision(self.next.load(Ordering::Acquire))

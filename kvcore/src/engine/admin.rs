@@ -82,8 +82,8 @@ impl Engine {
             memory_bytes: core.memory.used(),
             memory_max_bytes: core.memory.max(),
             store_revision,
-            logged: core.log.watermark.logged().min(store_revision),
-            durable: core.log.watermark.durable().min(store_revision),
+            logged: self.named(core.log.watermark.logged()),
+            durable: self.named(core.log.watermark.durable()),
             policy,
             segments,
             log_bytes: segments * segment_bytes,
@@ -134,6 +134,12 @@ impl Engine {
             });
         }
         Ok(())
+    }
+
+    /// A position of the log as a revision that may be shown: the newest at or below it
+    /// that names a unit.
+    pub fn named(&self, position: Revision) -> Revision {
+        self.inner.core.sequencer.named(position)
     }
 
     /// The newest revision that names a unit.

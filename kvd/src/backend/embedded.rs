@@ -181,6 +181,10 @@ impl Store for Embedded {
         }
     }
 
+    fn named(&self, position: Revision) -> Revision {
+        self.0.named(kvcore::Revision(position)).0
+    }
+
     fn want_logged(&self, revision: Revision) {
         self.0.watermark().want_logged(kvcore::Revision(revision));
     }

@@ -218,6 +218,10 @@ impl Store for Fake {
         }
     }
 
+    fn named(&self, position: Revision) -> Revision {
+        position
+    }
+
     fn want_logged(&self, _revision: Revision) {}
 
     fn want_durable(&self, _revision: Revision) {}

@@ -125,6 +125,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome<Self::Record>, Error>> + Send;
 
     fn positions(&self) -> Positions;
+    /// A position as a revision that may be shown: the newest at or below it that
+    /// names a unit.
+    fn named(&self, position: Revision) -> Revision;
     /// Somebody waits for `revision` to be in the file.
     fn want_logged(&self, revision: Revision);
     /// Somebody waits for `revision` to be durable.

@@ -194,7 +194,7 @@ impl<S: Store> Core<S> {
         let durable = store.positions().durable;
         v1::ResponseHeader {
             store_revision: signed(seen.store_revision),
-            durable_revision: signed(durable.min(seen.store_revision)),
+            durable_revision: signed(store.named(durable.min(seen.store_revision))),
             durable: durable >= seen.reveals,
             position: Bytes::new(),
         }
