@@ -135,11 +135,10 @@ async fn sending_almost_everything_on_every_stream() {
         let mut refused = 0;
         let mut replies: FuturesUnordered<_> = replies.into_iter().collect();
         while refused < 200 {
-            let reply = replies
-                .next()
-                .await
-                .expect("enough streams")
-                .expect("an answer");
+            // Who goes on sending to refused streams may also lose the connection.
+            let Some(Ok(reply)) = replies.next().await else {
+                break;
+            };
             let status = tonic::Status::from_header_map(reply.headers()).unwrap();
             assert_eq!(
                 super::support::reason(&status),
