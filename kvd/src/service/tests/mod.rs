@@ -237,14 +237,14 @@ async fn a_deadline_says_whether_something_was_applied() {
             soon(call).await.unwrap_err()
         }
     };
-    let status = write("a", "100m").await;
+    let status = write("a", "900m").await;
     assert_eq!(
         (status.code(), reason(&status)),
         (Code::DeadlineExceeded, Reason::UnknownOutcome)
     );
     assert!(status.message().contains("revision 2"), "{status}");
     let request = raw::framed(&get("a"));
-    let headers = [("grpc-timeout", "100m")];
+    let headers = [("grpc-timeout", "900m")];
     let call = raw::call(address, "/kvd.v1.KvService/Get", &headers, request);
     let status = soon(call).await.unwrap_err();
     assert_eq!(
