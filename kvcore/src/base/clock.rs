@@ -1,6 +1,7 @@
 //! The only reader of time.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the engine reads time, so that tests and the simulator can turn it.
@@ -47,22 +48,30 @@ impl Clock for SystemClock {
 /// A clock that stands still until it is told to move.
 #[derive(Debug, Default)]
 pub struct ManualClock {
-    ms: std::sync::atomic::AtomicU64,
+    ms: AtomicU64,
+    /// How far the wall clock was set.
+    set_ms: AtomicI64,
 }
 
 impl ManualClock {
     pub fn advance(&self, ms: u64) {
-        self.ms.fetch_add(ms, std::sync::atomic::Ordering::SeqCst);
+        self.ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock forward or back.
+    pub fn jump_wall(&self, ms: i64) {
+        self.set_ms.fetch_add(ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn boot_ms(&self) -> u64 {
-        self.ms.load(std::sync::atomic::Ordering::SeqCst)
+        self.ms.load(Ordering::SeqCst)
     }
 
     fn wall_ms(&self) -> u64 {
-        1_700_000_000_000 + self.boot_ms()
+        let set = self.set_ms.load(Ordering::SeqCst);
+        (1_700_000_000_000 + self.boot_ms()).saturating_add_signed(set)
     }
 
     fn instant(&self) -> Duration {

@@ -18,6 +18,8 @@ use crate::log::segment::COMMIT_ALIGN;
 pub struct DataFrame {
     pub first_revision: Revision,
     pub units: u32,
+    /// Engine clock when it was written, ms.
+    pub engine_ms: u64,
     pub payload: std::ops::Range<usize>,
 }
 
@@ -130,6 +132,7 @@ impl Walk {
             FrameKind::Data => self.frames.push(DataFrame {
                 first_revision: head.first_revision,
                 units: head.units,
+                engine_ms: head.engine_ms,
                 payload: start..start + payload.len(),
             }),
             FrameKind::Mark => {}

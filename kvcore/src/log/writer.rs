@@ -33,6 +33,7 @@ use super::watermark::Watermark;
 use super::{GroupSink, LogUnit, SyncPolicy};
 use crate::base::broken;
 use crate::base::clock::Clock;
+use crate::base::engine_clock::{EngineClock, Moment};
 use crate::base::entropy::Entropy;
 use crate::base::limits::{FRAME_BYTES, GROUP_BYTES, GROUP_UNITS, SYNC_DISTANCE};
 use crate::base::revision::Revision;
@@ -47,7 +48,7 @@ const MARK_AFTER: Duration = Duration::from_millis(5);
 /// gone between ticket and send, and memory holds what the log never will.
 const HOLE_LIMIT: Duration = Duration::from_secs(10);
 /// How long units may gather that nobody waits for.
-const GATHER: Duration = Duration::from_micros(500);
+const GATHER: Duration = Duration::from_millis(2);
 /// How often an idle writer looks around although nobody woke it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
@@ -120,6 +121,7 @@ pub enum Turn {
 pub struct Writer<U, S> {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    engine_clock: Arc<EngineClock>,
     entropy: Arc<dyn Entropy>,
     state: Arc<LogState>,
     policy: SyncPolicy,
@@ -128,13 +130,13 @@ pub struct Writer<U, S> {
     ring: Ring<U>,
     active: ActiveSegment,
     sink: S,
-    engine_clock_offset: u64,
     buffer: Vec<u8>,
     group: Vec<Box<U>>,
     unsynced_since: Option<Duration>,
     quiet_since: Duration,
     certified: Revision,
     hole_since: Option<Duration>,
+    clock_checked: Duration,
     failed: bool,
 }
 
@@ -142,7 +144,7 @@ pub struct Writer<U, S> {
 #[derive(Debug)]
 pub struct Start<U> {
     pub disk: Arc<dyn Disk>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<EngineClock>,
     pub entropy: Arc<dyn Entropy>,
     pub state: Arc<LogState>,
     pub policy: SyncPolicy,
@@ -152,17 +154,17 @@ pub struct Start<U> {
     pub active: ActiveSegment,
     /// The first revision that will be drawn.
     pub next: Revision,
-    /// Engine clock minus boot clock, ms.
-    pub engine_clock_offset: u64,
 }
 
 impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
     pub fn new(start: Start<U>, sink: S) -> Self {
-        let now = start.clock.instant();
+        let clock = start.clock.machine().clone();
+        let now = clock.instant();
         Self {
             ring: Ring::new(start.next, start.in_flight_units),
             disk: start.disk,
-            clock: start.clock,
+            clock,
+            engine_clock: start.clock,
             entropy: start.entropy,
             state: start.state,
             policy: start.policy,
@@ -170,13 +172,13 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             receiver: start.receiver,
             active: start.active,
             sink,
-            engine_clock_offset: start.engine_clock_offset,
             buffer: Vec::new(),
             group: Vec::new(),
             unsynced_since: None,
             quiet_since: now,
             certified: Revision(start.next.0 - 1),
             hole_since: None,
+            clock_checked: now,
             failed: false,
         }
     }
@@ -216,6 +218,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
     }
 
     fn work(&mut self) -> io::Result<Turn> {
+        self.notice_jump()?;
         let worked = self.write_group()?;
         if self.sync_is_due() {
             self.sync()?;
@@ -359,6 +362,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         let spare = self.state.spares.take().ok_or_else(|| {
             io::Error::other("the ledger promised a segment and there is none: a bug in kvd")
         })?;
+        let moment = self.engine_clock.moment();
         let header = SegmentHeader {
             store_id: self.store_id,
             sequence: self.active.sequence + 1,
@@ -368,8 +372,8 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             recovered: false,
             gap_before: false,
             segment_bytes: spare.file.size(),
-            engine_ms: self.engine_ms(),
-            wall_ms: self.clock.wall_ms(),
+            engine_ms: moment.engine_ms,
+            wall_ms: moment.wall_ms,
         };
         self.state.ledger.segment_left(self.active.used());
         self.active = ActiveSegment::create(&self.disk, spare, &header)?;
@@ -430,7 +434,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         self.active.check()?;
         self.sync()?;
         let durable = self.durable();
-        let (engine_ms, wall_ms) = (self.engine_ms(), self.clock.wall_ms());
+        let Moment { engine_ms, wall_ms } = self.engine_clock.moment();
         self.state.manifest.publish(|manifest| {
             manifest.durable = durable;
             manifest.clean = Some(durable);
@@ -469,14 +473,32 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         self.state.watermark.durable()
     }
 
-    fn engine_ms(&self) -> u64 {
-        self.clock.boot_ms() + self.engine_clock_offset
+    /// A wall clock that was set moves no deadline, and is kept for the next start: it would
+    /// take the jump for time that the store was away.
+    fn notice_jump(&mut self) -> io::Result<()> {
+        let now = self.clock.instant();
+        if now.saturating_sub(self.clock_checked) < LOOK_AROUND {
+            return Ok(());
+        }
+        self.clock_checked = now;
+        let Some(moved_ms) = self.engine_clock.notice_jump() else {
+            return Ok(());
+        };
+        tracing::warn!(
+            moved_ms,
+            "the wall clock was set; no key expires earlier or later for it"
+        );
+        let Moment { engine_ms, wall_ms } = self.engine_clock.moment();
+        self.state.manifest.publish(|manifest| {
+            manifest.clock.engine_ms = engine_ms;
+            manifest.clock.wall_ms = wall_ms;
+        })
     }
 
     fn fields(&self) -> GroupFields {
         GroupFields {
             durable: self.durable(),
-            engine_ms: self.engine_ms(),
+            engine_ms: self.engine_clock.now(),
         }
     }
 }

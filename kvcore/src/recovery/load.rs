@@ -9,6 +9,7 @@ use super::replay::{Segment, Target, replay};
 use super::summary::{LoadProgress, RecoverySummary};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
 use crate::base::broken;
+use crate::base::engine_clock::{EngineClock, Moment};
 use crate::base::revision::Revision;
 use crate::disk::{Environment, LogIo};
 use crate::format::StoreId;
@@ -24,8 +25,7 @@ pub struct Loaded {
     pub manifest: Manifest,
     pub active: ActiveSegment,
     pub numbering: Numbering,
-    /// Engine clock minus boot clock, ms.
-    pub engine_clock_offset: u64,
+    pub clock: Arc<EngineClock>,
     pub summary: RecoverySummary,
 }
 
@@ -65,7 +65,7 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         target,
         ..
     } = *loading;
-    let Environment { disk, clock, .. } = environment;
+    let Environment { disk, .. } = environment;
     let found = survey(disk)?;
     for name in &found.strangers {
         tracing::warn!(
@@ -108,25 +108,52 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         summary.torn_bytes = *bytes;
         summary.quarantined = Some(name);
     }
-    let engine_ms = end.walk.engine_ms.max(manifest.clock.engine_ms);
-    let away = clock.wall_ms().saturating_sub(manifest.clock.wall_ms);
-    let clock_pair = ClockPair {
-        engine_ms: engine_ms + away,
-        wall_ms: clock.wall_ms(),
-    };
+    let clock = resumed_clock(environment, manifest, &end);
     let salt = environment
         .entropy
         .u64()
         .map_err(OpenError::io("no random numbers"))?;
-    let plan = plan(newest, &end, manifest.clean, clock_pair, salt);
+    let plan = plan(newest, &end, manifest.clean, pair(&clock), salt);
     if broken::is(broken::Build::AppendToRecoveredTail) {
-        return resume(environment, newest, &end, manifest, &plan, summary);
+        return resume(environment, newest, &end, manifest, &plan, summary, clock);
     }
     let active = fresh::create(disk, spares, manifest, &plan)?;
     let next = fresh::manifest_after(manifest, &plan);
-    publish(environment, next, &plan, newest, &end, active, summary)
+    publish(
+        environment,
+        next,
+        &plan,
+        newest,
+        &end,
+        active,
+        summary,
+        clock,
+    )
 }
 
+/// The engine's clock goes on where the log ended, or where it would be by now.
+fn resumed_clock(environment: &Environment, manifest: &Manifest, end: &End) -> Arc<EngineClock> {
+    let recorded = Moment {
+        engine_ms: manifest.clock.engine_ms,
+        wall_ms: manifest.clock.wall_ms,
+    };
+    let newest = end.walk.engine_ms.max(recorded.engine_ms);
+    Arc::new(EngineClock::resume(
+        environment.clock.clone(),
+        recorded,
+        newest,
+    ))
+}
+
+fn pair(clock: &EngineClock) -> ClockPair {
+    let Moment { engine_ms, wall_ms } = clock.moment();
+    ClockPair { engine_ms, wall_ms }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a start, in one place"
+)]
 fn publish(
     environment: &Environment,
     mut manifest: Manifest,
@@ -135,8 +162,9 @@ fn publish(
     end: &End,
     active: ActiveSegment,
     summary: RecoverySummary,
+    clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
-    let Environment { disk, clock, .. } = environment;
+    let disk = &environment.disk;
     manifest.generation += 1;
     disk.replace(crate::format::names::MANIFEST, &manifest.encode())
         .map_err(OpenError::io("cannot publish MANIFEST"))?;
@@ -144,7 +172,7 @@ fn publish(
         fresh::give_back(disk, &newest.name, end.walk.end, &end.tail);
     }
     Ok(Loaded {
-        engine_clock_offset: manifest.clock.engine_ms.saturating_sub(clock.boot_ms()),
+        clock,
         manifest,
         active,
         numbering: plan.numbering,
@@ -160,6 +188,7 @@ fn resume(
     manifest: &Manifest,
     plan: &Plan,
     summary: RecoverySummary,
+    clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
     let file = environment
         .disk
@@ -172,24 +201,27 @@ fn resume(
         sequence: newest.header.sequence,
         ..*plan
     };
-    publish(environment, next, &plan, newest, end, active, summary)
+    publish(
+        environment,
+        next,
+        &plan,
+        newest,
+        end,
+        active,
+        summary,
+        clock,
+    )
 }
 
 /// A store that never was: its first segment, then the MANIFEST that makes it one.
 fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenError> {
-    let Environment {
-        disk,
-        clock,
-        entropy,
-    } = environment;
+    let Environment { disk, entropy, .. } = environment;
+    let clock = Arc::new(EngineClock::begin(environment.clock.clone()));
     let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
     let mut id = [0; 16];
     id[..8].copy_from_slice(&random()?.to_le_bytes());
     id[8..].copy_from_slice(&random()?.to_le_bytes());
-    let pair = ClockPair {
-        engine_ms: clock.wall_ms(),
-        wall_ms: clock.wall_ms(),
-    };
+    let pair = pair(&clock);
     let manifest = Manifest {
         store_id: StoreId(id),
         generation: 1,
@@ -217,7 +249,7 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
         ..RecoverySummary::default()
     };
     Ok(Loaded {
-        engine_clock_offset: manifest.clock.engine_ms.saturating_sub(clock.boot_ms()),
+        clock,
         manifest,
         active,
         numbering: plan.numbering,
