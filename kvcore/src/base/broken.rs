@@ -24,6 +24,18 @@ pub enum Build {
     ReuseRevisions,
     /// Let "not found" reveal nothing.
     MissIgnoresDeletes,
+    /// Let a reader that meets an expired key take it away without logging that.
+    ExpiryWithoutDoor,
+    /// Enter a new key into the index after its shard is unlocked.
+    IndexAfterUnlock,
+    /// Let a transaction over a range lock the shards of the keys that are there only.
+    RangeLocksPresentKeys,
+    /// Read the keys of a batch one shard after the other.
+    BatchShardByShard,
+    /// Look a request id up before its stripe is locked.
+    RequestIdOutsideStripe,
+    /// Read the clock before the locks are held.
+    NowBeforeLock,
 }
 
 #[cfg(feature = "sim")]

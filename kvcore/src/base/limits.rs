@@ -4,8 +4,22 @@
 pub const KEY_BYTES_CAP: usize = 64 << 10;
 /// Largest value that any configuration may allow, in bytes.
 pub const VALUE_BYTES_CAP: usize = 16 << 20;
-/// Operations in one unit.
+/// Operations that a caller may ask for in one unit.
 pub const UNIT_OPERATIONS: usize = 1024;
+/// Changes that one unit may hold: a range delete makes more of them than was asked for.
+pub const UNIT_CHANGES: usize = 16_384;
+/// Keys that one atomic range delete may remove.
+pub const RANGE_DELETE_KEYS: usize = 4096;
+/// Keys that the ranges of one transaction may visit, under the locks of all shards.
+pub const RANGE_VISITS: usize = 10_000;
+/// Keys that one chunk of a range delete removes, and one page of a count visits.
+pub const CHUNK_KEYS: usize = 1000;
+/// Transactions inside transactions.
+pub const NESTING: usize = 8;
+/// Longest time to live, ms: 100 years.
+pub const TTL_MAX_MS: u64 = 100 * 366 * 86_400_000;
+/// Bytes of the decimal text of a 64-bit integer.
+pub const COUNTER_BYTES: usize = 20;
 /// Bytes of an encoded unit that any configuration may allow.
 pub const UNIT_BYTES_CAP: usize = 24 << 20;
 /// Units drained into one group, and their encoded bytes.
@@ -17,6 +31,9 @@ pub const FRAME_BYTES: usize = 64 << 10;
 pub const SHARDS: usize = 4096;
 /// Numbers between the durable and the newest revision after which the writer syncs unasked.
 pub const SYNC_DISTANCE: u64 = 1 << 23;
+/// Removals of expired keys that may be on their way to the log beside all else.
+pub const OWN_UNITS: usize = 1024;
+pub const OWN_BYTES: u64 = 32 << 20;
 /// Torn tails kept, and their bytes.
 pub const QUARANTINE_FILES: usize = 4;
 pub const QUARANTINE_BYTES: u64 = 64 << 20;
@@ -36,6 +53,11 @@ pub struct Limits {
     pub in_flight_units: usize,
     /// Their bytes. Default 64 MiB.
     pub in_flight_bytes: usize,
+    /// Requests with an id that are remembered: how many, their bytes, and how long in ms.
+    /// Default 1,048,576, 128 MiB, ten minutes.
+    pub request_ids: usize,
+    pub request_id_bytes: usize,
+    pub request_id_ms: u64,
 }
 
 impl Default for Limits {
@@ -47,6 +69,9 @@ impl Default for Limits {
             unit_bytes: 8 << 20,
             in_flight_units: 65_536,
             in_flight_bytes: 64 << 20,
+            request_ids: 1 << 20,
+            request_id_bytes: 128 << 20,
+            request_id_ms: 600_000,
         }
     }
 }

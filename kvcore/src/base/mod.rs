@@ -1,8 +1,12 @@
-//! Vocabulary: the words that every other layer speaks. Depends on std alone.
+//! Vocabulary: the words that every other layer speaks. Knows no files and no store.
 
 pub mod broken;
 pub mod clock;
+pub mod engine_clock;
 pub mod entropy;
 pub mod limits;
 pub mod op;
+pub mod range;
+pub mod remembered;
 pub mod revision;
+pub mod sync;

@@ -1,4 +1,8 @@
 //! The one state transition: live writes, replay and snapshots all come through here.
+//!
+//! In two steps, because between a revision and the end of its apply nothing may
+//! allocate: [`prepare`] makes room and enters the key into index and deadlines,
+//! [`apply`] changes the table and takes out what no longer holds.
 
 use super::entry::Record;
 use super::shards::{Place, Shard};
@@ -13,9 +17,14 @@ pub enum Change {
     Remove,
 }
 
+/// Makes sure that the record can be put without allocating.
+pub fn prepare(shard: &mut Shard<'_>, place: Place, record: &Record) {
+    shard.prepare_put(place, record);
+}
+
 /// Applies one change of one key and returns what it displaced.
 ///
-/// With room reserved ([`Shard::reserve`]) it neither allocates nor fails.
+/// After [`prepare`] it neither allocates nor fails.
 pub fn apply(
     shard: &mut Shard<'_>,
     place: Place,

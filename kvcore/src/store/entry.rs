@@ -25,6 +25,7 @@ const KEY_LEN: u32 = HAS_LEASE - 1;
 
 /// What the allocator adds to a record (two reference counts), and what the table
 /// spends on its slot (fat pointer and control byte, at a mean load of two thirds).
+/// The key stands in the index once more, a deadline in the set of deadlines.
 const ALLOCATION_BYTES: u64 = 16;
 const SLOT_BYTES: u64 = 26;
 
@@ -59,6 +60,13 @@ impl Record {
         b[at..at + key.len()].copy_from_slice(key);
         b[at + key.len()..].copy_from_slice(value);
         Self(bytes)
+    }
+
+    /// Writes a deadline in place of the one that the record was made with.
+    pub fn set_deadline(&mut self, deadline_ms: u64) {
+        debug_assert_ne!(self.deadline_ms(), 0, "made without room for a deadline");
+        let b = Arc::get_mut(&mut self.0).expect("a record is filled in before it is shared");
+        b[FIXED..FIXED + 8].copy_from_slice(&deadline_ms.to_le_bytes());
     }
 
     /// Writes what is known only once the change is ordered. Called once, before the
@@ -136,7 +144,24 @@ impl Record {
 
     /// What this record costs the store, by the accounting rule.
     pub fn accounted_bytes(&self) -> u64 {
-        self.0.len() as u64 + ALLOCATION_BYTES + SLOT_BYTES
+        let deadline = if self.deadline_ms() == 0 {
+            0
+        } else {
+            super::deadlines::ENTRY_BYTES
+        };
+        let index = self.key().len() as u64 + super::index::KEY_OVERHEAD;
+        self.0.len() as u64 + ALLOCATION_BYTES + SLOT_BYTES + index + deadline
+    }
+
+    /// Its deadline has passed: nobody may see it any more.
+    pub fn is_expired(&self, now_ms: impl FnOnce() -> u64) -> bool {
+        let deadline = self.deadline_ms();
+        deadline != 0 && deadline <= now_ms()
+    }
+
+    /// Are these one and the same change of one key?
+    pub fn is(&self, other: &Self) -> bool {
+        self.mod_revision() == other.mod_revision() && self.key() == other.key()
     }
 }
 

@@ -7,11 +7,14 @@
 //!   where they come and go.
 
 pub mod apply;
+mod deadlines;
 pub mod entry;
+mod index;
 pub mod memory;
 pub mod shards;
+mod tables;
 
-pub use apply::{Change, apply};
+pub use apply::{Change, apply, prepare};
 pub use entry::Record;
 pub use memory::Memory;
 pub use shards::{Found, Place, Shard, Shards};

@@ -1,43 +1,17 @@
-//! The map, and the only file that sees dashmap.
+//! The map: every present record, the keys in order, and their deadlines.
 //!
-//! dashmap's shards (a reader-writer lock around a raw table each) are taken
-//! directly: their raw guards are not `Send`, so none can be held across an await,
-//! and its high-level API, which takes a lock per call and can deadlock against a
-//! guard of the same thread, is not used at all.
-//!
-//! Locks are always taken in ascending shard order. Nothing here waits for
-//! anything but a shard lock.
+//! Locks are always taken in ascending shard order, closures go in and no guard comes
+//! out. Nothing here waits for anything but a shard lock and the leaves below it.
 
-#![expect(clippy::disallowed_types, reason = "the one file that may see dashmap")]
-
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ahash::RandomState;
-use dashmap::{DashMap, RwLockReadGuard, RwLockWriteGuard, SharedValue};
-use hashbrown::raw::RawTable;
-
+use super::deadlines::Deadlines;
 use super::entry::Record;
+use super::index::Index;
+use super::tables::{Reading, Tables, Writing};
+use crate::base::broken;
+use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
-
-/// A record as the map's key: equal and hashed by its own key.
-struct Slot(Record);
-
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key() == other.0.key()
-    }
-}
-
-impl Eq for Slot {}
-
-impl Hash for Slot {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key().hash(state);
-    }
-}
-
-type Table = RawTable<(Slot, SharedValue<()>)>;
 
 /// A key's place: the hash that the table wants and the shard that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +22,14 @@ pub struct Place {
 
 /// All present records.
 pub struct Shards {
-    map: DashMap<Slot, (), RandomState>,
+    tables: Tables,
+    index: Index,
+    deadlines: Deadlines,
     /// Per shard, the revision of the last change after which a key was absent:
     /// what an answer "not found" reveals. Written under the shard's lock.
     last_delete: Box<[AtomicU64]>,
+    /// The newest of them: what the absence of keys from a range reveals.
+    last_delete_of_all: AtomicU64,
     keys: AtomicU64,
 }
 
@@ -67,12 +45,12 @@ impl Shards {
     /// `shards` must be a power of two. `seeds` are the hasher's keys: random, so that
     /// nobody can choose keys that fall into one shard.
     pub fn new(shards: usize, seeds: [u64; 4]) -> Self {
-        let [a, b, c, d] = seeds;
-        let hasher = RandomState::with_seeds(a, b, c, d);
-        let map = DashMap::with_hasher_and_shard_amount(hasher, shards);
         Self {
+            tables: Tables::new(shards, seeds),
+            index: Index::new(),
+            deadlines: Deadlines::new(),
             last_delete: (0..shards).map(|_| AtomicU64::new(0)).collect(),
-            map,
+            last_delete_of_all: AtomicU64::new(0),
             keys: AtomicU64::new(0),
         }
     }
@@ -82,40 +60,38 @@ impl Shards {
     }
 
     pub fn count(&self) -> usize {
-        self.last_delete.len()
+        self.tables.count()
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the daemon is for 64-bit machines"
-    )]
     pub fn place(&self, key: &[u8]) -> Place {
-        let hash = self.map.hasher().hash_one(key);
+        self.place_of_hash(self.tables.hash(key))
+    }
+
+    fn place_of_hash(&self, hash: u64) -> Place {
         Place {
-            shard: self.map.determine_shard(hash as usize),
+            shard: self.tables.table_of(hash),
             hash,
         }
     }
 
     /// Reads one key under its shard's lock.
     pub fn read<R>(&self, place: Place, key: &[u8], f: impl FnOnce(Found<'_>) -> R) -> R {
-        let table = self.map.shards()[place.shard].read();
-        f(self.find(&table, place, key))
+        let table = self.tables.read(place.shard);
+        f(self.found(table.get(place.hash, key), place))
     }
 
     /// Reads several keys under all their shards' locks at once: one consistent view.
     /// `f` gets what was found for each key, in the order of `keys`.
     pub fn read_all<R>(&self, keys: &[(&[u8], Place)], f: impl FnOnce(&[Found<'_>]) -> R) -> R {
         let order = shards_in_order(keys.iter().map(|(_, p)| p.shard));
-        let tables: Vec<RwLockReadGuard<'_, Table>> =
-            order.iter().map(|&i| self.map.shards()[i].read()).collect();
+        let tables: Vec<Reading<'_>> = order.iter().map(|&i| self.tables.read(i)).collect();
         let found: Vec<Found<'_>> = keys
             .iter()
             .map(|&(key, place)| {
                 let held = order
                     .binary_search(&place.shard)
                     .expect("all shards are held");
-                self.find(&tables[held], place, key)
+                self.found(tables[held].get(place.hash, key), place)
             })
             .collect();
         f(&found)
@@ -140,10 +116,54 @@ impl Shards {
         f(&mut held)
     }
 
-    /// Visits every record, one shard's lock at a time. Not a consistent view.
-    pub fn for_each(&self, mut f: impl FnMut(&Record)) {
-        for entry in &self.map {
-            f(&entry.key().0);
+    /// Calls `each` with the keys of a range in order, those behind `after` only, until it
+    /// says no; true if the range is exhausted. Without the lock of its shard a key may be
+    /// gone again, or not be there yet.
+    pub fn walk(
+        &self,
+        range: &KeyRange,
+        after: Option<&[u8]>,
+        reverse: bool,
+        each: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        self.index.walk(range, after, reverse, each)
+    }
+
+    /// What the absence of keys from a range reveals. To be asked after the look.
+    pub fn last_delete_of_all(&self) -> Revision {
+        Revision(self.last_delete_of_all.load(Ordering::Acquire))
+    }
+
+    /// Up to `max` places per stripe where a deadline has passed.
+    pub fn due(&self, now_ms: u64, max: usize) -> Vec<Place> {
+        let mut due = Vec::new();
+        self.deadlines.due(now_ms, max, &mut due);
+        let mut places: Vec<Place> = due
+            .into_iter()
+            .map(|(_, hash)| self.place_of_hash(hash))
+            .collect();
+        places.sort_unstable_by_key(|place| (place.shard, place.hash));
+        places.dedup();
+        places
+    }
+
+    /// The earliest deadline, and how many keys have one.
+    pub fn deadlines(&self) -> (Option<u64>, usize) {
+        (self.deadlines.next(), self.deadlines.len())
+    }
+
+    /// The earliest deadline.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next()
+    }
+
+    /// Visits the records at places of one shard, under its lock.
+    pub fn at_places(&self, places: &[Place], mut f: impl FnMut(&Record)) {
+        let Some(first) = places.first() else { return };
+        let table = self.tables.read(first.shard);
+        for place in places {
+            debug_assert_eq!(place.shard, first.shard);
+            table.with_hash(place.hash, &mut f);
         }
     }
 
@@ -151,19 +171,17 @@ impl Shards {
         Shard {
             shards: self,
             index,
-            table: self.map.shards()[index].write(),
+            table: self.tables.write(index),
         }
     }
 
-    fn find<'a>(&self, table: &'a Table, place: Place, key: &[u8]) -> Found<'a> {
-        match table.get(place.hash, |(slot, _)| slot.0.key() == key) {
-            Some((slot, _)) => Found::Present(&slot.0),
-            None => Found::Absent(self.last_delete(place.shard)),
+    fn found<'a>(&self, record: Option<&'a Record>, place: Place) -> Found<'a> {
+        match record {
+            Some(record) => Found::Present(record),
+            None => Found::Absent(Revision(
+                self.last_delete[place.shard].load(Ordering::Relaxed),
+            )),
         }
-    }
-
-    fn last_delete(&self, shard: usize) -> Revision {
-        Revision(self.last_delete[shard].load(Ordering::Relaxed))
     }
 }
 
@@ -203,7 +221,7 @@ fn shards_in_order(shards: impl Iterator<Item = usize>) -> Vec<usize> {
 pub struct Shard<'a> {
     shards: &'a Shards,
     index: usize,
-    table: RwLockWriteGuard<'a, Table>,
+    table: Writing<'a>,
 }
 
 impl std::fmt::Debug for Shard<'_> {
@@ -221,48 +239,81 @@ impl Shard<'_> {
 
     pub fn find(&self, place: Place, key: &[u8]) -> Found<'_> {
         debug_assert_eq!(place.shard, self.index);
-        self.shards.find(&self.table, place, key)
+        self.shards.found(self.table.get(place.hash, key), place)
     }
 
     /// Makes room for `n` more records, so that [`Shard::put`] cannot allocate.
     pub fn reserve(&mut self, n: usize) {
-        let hasher = self.shards.map.hasher();
-        self.table
-            .reserve(n, |(slot, _)| hasher.hash_one(slot.0.key()));
+        self.table.reserve(n);
+    }
+
+    /// Enters a record's key and deadline where they are not yet.
+    pub(super) fn prepare_put(&mut self, place: Place, record: &Record) {
+        debug_assert_eq!(place.shard, self.index);
+        let current = self.table.get(place.hash, record.key());
+        let known = current.map(Record::deadline_ms);
+        if known.is_none() && !broken::is(broken::Build::IndexAfterUnlock) {
+            self.shards.index.insert(self.index, record.key());
+        }
+        let deadline = record.deadline_ms();
+        if deadline != 0 && known != Some(deadline) {
+            self.shards
+                .deadlines
+                .insert(self.index, deadline, place.hash);
+        }
     }
 
     /// Puts a record in and returns the one it displaces.
-    pub fn put(&mut self, place: Place, record: Record) -> Option<Record> {
+    pub(super) fn put(&mut self, place: Place, record: Record) -> Option<Record> {
         debug_assert_eq!(place.shard, self.index);
-        if let Some((slot, _)) = self
-            .table
-            .get_mut(place.hash, |(slot, _)| slot.0.key() == record.key())
-        {
-            return Some(std::mem::replace(slot, Slot(record)).0);
+        let deadline = record.deadline_ms();
+        let displaced = self.table.put(place.hash, record);
+        match &displaced {
+            None => drop(self.shards.keys.fetch_add(1, Ordering::Relaxed)),
+            Some(old) if old.deadline_ms() != deadline => self.forget_deadline(place, old),
+            Some(_) => {}
         }
-        let hasher = self.shards.map.hasher();
-        self.table.insert(
-            place.hash,
-            (Slot(record), SharedValue::new(())),
-            |(slot, _)| hasher.hash_one(slot.0.key()),
-        );
-        self.shards.keys.fetch_add(1, Ordering::Relaxed);
-        None
+        displaced
     }
 
     /// Takes a record away as of `revision`.
     ///
-    /// The shard's last delete is raised before the record leaves, so that no answer
-    /// "not found" can reveal less than this revision.
-    pub fn remove(&mut self, place: Place, key: &[u8], revision: Revision) -> Option<Record> {
+    /// The shard's last delete, and that of all, are raised before the record leaves, so
+    /// that no answer "not found" can reveal less than this revision.
+    pub(super) fn remove(
+        &mut self,
+        place: Place,
+        key: &[u8],
+        revision: Revision,
+    ) -> Option<Record> {
         debug_assert_eq!(place.shard, self.index);
-        if !crate::base::broken::is(crate::base::broken::Build::MissIgnoresDeletes) {
+        if !broken::is(broken::Build::MissIgnoresDeletes) {
             self.shards.last_delete[self.index].fetch_max(revision.0, Ordering::Relaxed);
+            self.shards
+                .last_delete_of_all
+                .fetch_max(revision.0, Ordering::AcqRel);
         }
-        let gone = self
-            .table
-            .remove_entry(place.hash, |(slot, _)| slot.0.key() == key)?;
+        let gone = self.table.remove(place.hash, key)?;
         self.shards.keys.fetch_sub(1, Ordering::Relaxed);
-        Some(gone.0.0)
+        drop(self.shards.index.remove(self.index, key));
+        self.forget_deadline(place, &gone);
+        Some(gone)
+    }
+
+    fn forget_deadline(&self, place: Place, old: &Record) {
+        let deadline = old.deadline_ms();
+        if deadline != 0 {
+            self.shards
+                .deadlines
+                .remove(self.index, deadline, place.hash);
+        }
+    }
+}
+
+/// The broken build of this name: a new key enters the index after its shard is unlocked.
+#[cfg(feature = "sim")]
+impl Shards {
+    pub(crate) fn index_late(&self, place: Place, key: &[u8]) {
+        self.index.insert(place.shard, key);
     }
 }

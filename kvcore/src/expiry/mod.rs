@@ -1,0 +1,58 @@
+//! Which records have to go because their deadline has passed: proposals for the door.
+//!
+//! A turn looks at a bounded part of what is due, sorted by shard, and proposes units of
+//! one shard each, so that a removal holds one lock for a short time. It changes nothing:
+//! the door judges every record again under its lock.
+
+use crate::store::{Record, Shards};
+
+/// Places looked at in one turn, per stripe of the deadlines.
+const PLACES_PER_STRIPE: usize = 1024;
+/// Records of one unit, and their bytes.
+const UNIT_RECORDS: usize = 64;
+const UNIT_BYTES: u64 = 256 << 10;
+
+/// Records of one shard that are due, enough for one unit.
+pub type Proposal = Vec<Record>;
+
+/// Calls `propose` with what is due at `now_ms`, until it says no. Returns how many
+/// records were proposed.
+pub fn sweep(shards: &Shards, now_ms: u64, mut propose: impl FnMut(Proposal) -> bool) -> u64 {
+    let due = shards.due(now_ms, PLACES_PER_STRIPE);
+    let mut proposed = 0;
+    for places in due.chunk_by(|a, b| a.shard == b.shard) {
+        let mut records = Vec::new();
+        shards.at_places(places, |record| {
+            if record.is_expired(|| now_ms) {
+                records.push(record.clone());
+            }
+        });
+        for proposal in units(records) {
+            proposed += proposal.len() as u64;
+            if !propose(proposal) {
+                return proposed;
+            }
+        }
+    }
+    proposed
+}
+
+/// Splits records so that each part makes a unit of moderate size.
+pub fn units(records: Vec<Record>) -> Vec<Proposal> {
+    let mut units: Vec<Proposal> = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        bytes += record.accounted_bytes();
+        match units.last_mut() {
+            Some(unit) if unit.len() < UNIT_RECORDS && bytes <= UNIT_BYTES => unit.push(record),
+            _ => {
+                bytes = record.accounted_bytes();
+                units.push(vec![record]);
+            }
+        }
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests;

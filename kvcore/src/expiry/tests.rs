@@ -1,0 +1,58 @@
+use super::*;
+use crate::base::revision::Revision;
+use crate::store::{Change, apply, prepare};
+
+fn filled(count: u64) -> Shards {
+    let shards = Shards::new(4, [1, 2, 3, 4]);
+    for i in 0..count {
+        let key = i.to_le_bytes();
+        let mut record = Record::new(&key, b"value", 100 + i, 0);
+        record.stamp(Revision(i + 2), Revision(i + 2), 1);
+        let place = shards.place(&key);
+        shards.write(place.shard, |shard| {
+            prepare(shard, place, &record);
+            apply(shard, place, &key, Change::Put(record), Revision(i + 2));
+        });
+    }
+    shards
+}
+
+#[test]
+fn what_is_due_is_proposed_once_and_nothing_else() {
+    let shards = filled(1000);
+    let mut seen = Vec::new();
+    let count = sweep(&shards, 599, |unit| {
+        assert!(unit.len() <= UNIT_RECORDS);
+        let shard = shards.place(unit[0].key()).shard;
+        assert!(unit.iter().all(|r| shards.place(r.key()).shard == shard));
+        seen.extend(unit.iter().map(Record::deadline_ms));
+        true
+    });
+    seen.sort_unstable();
+    assert_eq!(count, 500);
+    assert_eq!(seen, (100..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sweep_stops_when_it_is_told_to() {
+    let shards = filled(1000);
+    let mut units = 0;
+    sweep(&shards, 2000, |_| {
+        units += 1;
+        units < 3
+    });
+    assert_eq!(units, 3);
+}
+
+#[test]
+fn large_records_make_units_of_their_own() {
+    let large: Vec<_> = (0..3_u8)
+        .map(|i| Record::new(&[i], &vec![0; 200 << 10], 1, 0))
+        .collect();
+    assert_eq!(units(large).len(), 3);
+    let small: Vec<_> = (0..200_u8).map(|i| Record::new(&[i], b"", 1, 0)).collect();
+    assert_eq!(
+        units(small).iter().map(Vec::len).collect::<Vec<_>>(),
+        [64, 64, 64, 8]
+    );
+}
