@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kvcore::base::limits::{KEY_BYTES_CAP, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP};
+use kvcore::base::limits::{KEY_BYTES_CAP, UNIT_BYTES_CAP, UNIT_CHANGES, VALUE_BYTES_CAP};
 use kvcore::format::field::Field;
 use kvcore::format::frame::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_CAP, FRAME_TRAILER_BYTES, FrameKind, GROUP_ALIGN, HEAD_FIELDS,
@@ -121,7 +121,7 @@ fn limits() {
         ("group alignment", group_align),
         ("key", KEY_BYTES_CAP),
         ("value", VALUE_BYTES_CAP),
-        ("operations of a unit", UNIT_OPERATIONS),
+        ("operations of a unit", UNIT_CHANGES),
         ("unit, with its length", UNIT_BYTES_CAP),
         ("request id", REQUEST_ID_BYTES),
         ("request outcome", OUTCOME_BYTES),

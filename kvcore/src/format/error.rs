@@ -83,6 +83,8 @@ pub enum FormatError {
     UnknownOpBits { bits: u16, at: usize },
     #[error("unknown cause {cause} at byte {at}: written by a newer kvd")]
     UnknownCause { cause: u8, at: usize },
+    #[error("unknown request outcome {kind} at byte {at}: written by a newer kvd")]
+    UnknownOutcome { kind: u8, at: usize },
     #[error("unknown MANIFEST field {tag} at byte {at}: written by a newer kvd")]
     UnknownManifestTag { tag: u16, at: usize },
     #[error("the frame holds {found} units, its head says {expected}")]

@@ -27,6 +27,7 @@ pub mod field;
 pub mod frame;
 pub mod manifest;
 pub mod names;
+pub mod outcome;
 pub mod segment_header;
 pub mod unit;
 

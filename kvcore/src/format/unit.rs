@@ -24,7 +24,7 @@
 //! present differs from that, so a unit has one encoding.
 //!
 //! * A value stands in SET and nowhere else; a last record in DELETE only.
-//! * A single unit has one operation, a transaction 1 to [`UNIT_OPERATIONS`].
+//! * A single unit has one operation, a transaction 1 to [`UNIT_CHANGES`].
 //! * That no key occurs twice in a unit is the door's promise, not checked here.
 
 mod decode;
@@ -36,7 +36,7 @@ pub use decode::{Ops, UnitView, Units, check_units, units};
 pub use encode::encode_unit;
 
 use super::FormatError;
-use crate::base::limits::{KEY_BYTES_CAP, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP};
+use crate::base::limits::{KEY_BYTES_CAP, UNIT_BYTES_CAP, UNIT_CHANGES, VALUE_BYTES_CAP};
 use crate::base::op::{Cause, OpCode, UnitKind};
 
 /// Bytes of a request id.
@@ -47,6 +47,9 @@ pub const OUTCOME_BYTES: usize = 4096;
 /// Most that an operation takes besides its key, its value and its last record's value:
 /// code, bits, three lengths, eight varints besides the lengths, cause.
 pub const OP_OVERHEAD: usize = 1 + 2 + 3 + 4 + 4 + 8 * 10 + 1;
+/// Most that a DELETE without a last record takes besides its key: code, bits, the key's
+/// length, cause, previous.
+pub const DELETE_OVERHEAD: usize = 1 + 2 + 3 + 1 + 10;
 /// Most that a unit takes besides its operations, request id and outcome:
 /// len, kind, flags, two lengths, fingerprint.
 pub const UNIT_OVERHEAD: usize = 4 + 1 + 1 + 1 + 2 + 16;
@@ -118,7 +121,7 @@ const LEN_RANGE: (u64, u64) = (FIXED_BYTES as u64 + 1, (UNIT_BYTES_CAP - LEN_BYT
 fn check_op_count(kind: UnitKind, count: usize, at: usize) -> Result<(), FormatError> {
     let (what, max) = match kind {
         UnitKind::Single => ("operations of a single unit", 1),
-        UnitKind::Txn => ("operations of a transaction", UNIT_OPERATIONS as u64),
+        UnitKind::Txn => ("operations of a transaction", UNIT_CHANGES as u64),
     };
     FormatError::range(what, at, count as u64, (1, max))
 }

@@ -293,7 +293,7 @@ fn txn(ops: usize) -> Unit {
 
 #[test]
 fn a_transaction_has_as_many_operations_as_the_limit_says() {
-    let full = encode_all(&[txn(UNIT_OPERATIONS)]);
+    let full = encode_all(&[txn(UNIT_CHANGES)]);
     assert_eq!(check_units(&full, 1), Ok(()));
     // One more, spliced in behind the last: DELETE of a one-byte key.
     let mut over = full;
@@ -303,7 +303,7 @@ fn a_transaction_has_as_many_operations_as_the_limit_says() {
     let refused = check_units(&over, 1).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "operations of a transaction at byte 0 is 1025, allowed are 1 to 1024"
+        "operations of a transaction at byte 0 is 16385, allowed are 1 to 16384"
     );
 }
 
