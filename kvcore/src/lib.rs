@@ -17,28 +17,35 @@
 //! | 0 vocabulary | [`base`] |
 //! | 1 files and bytes | [`disk`], [`mod@format`] |
 //! | 2 log and memory | [`log`], [`store`] |
-//! | 3 the door, and recovery | [`commit`], [`recovery`] |
-//! | 4 facade | [`engine`] |
+//! | 3 features | [`dedup`], [`expiry`] |
+//! | 4 the door, and recovery | [`commit`], [`recovery`] |
+//! | 5 facade | [`engine`] |
 //!
 //! No async runtime, no gRPC: threads, locks and files only.
 
 pub mod base;
 pub mod commit;
+pub mod dedup;
 pub mod disk;
 pub mod engine;
+pub mod expiry;
 pub mod format;
 pub mod log;
 pub mod recovery;
 pub mod store;
 
 pub use base::limits::Limits;
+pub use base::range::KeyRange;
 pub use base::revision::{Gap, Revision};
 pub use commit::{
-    Action, AdmitFailure, Admitted, Condition, Error, ErrorKind, Mutation, Outcome, Prepared,
+    Action, AdmitFailure, Admitted, Attempt, Compare, Condition, CountPage, Error, ErrorKind,
+    Expire, ExpireCondition, Expiry, Increment, Mutation, Operator, Outcome, Page, PageLimit,
+    Prepared, RangeDeleted, RequestId, Revealed, Target, Txn, TxnBranch, TxnLimits, TxnOp,
+    TxnOutcome, TxnResult, UnitOutcome, Unmet,
 };
 pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel};
-pub use engine::{Closed, Engine, EngineState, Revealed, Status};
+pub use engine::{Closed, Digest, Digester, Engine, EngineState, Status};
 pub use log::SyncPolicy;
 pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{LoadProgress, OpenError, OpenErrorKind, RecoverySummary};

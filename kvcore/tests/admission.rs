@@ -44,7 +44,7 @@ fn narrow() -> (Engine, LogWriter) {
 
 fn prepared(engine: &Engine, key: &[u8]) -> Prepared {
     engine
-        .prepare(&Mutation::set(key, b"v"))
+        .prepare(&Mutation::set(key, b"v"), None)
         .expect("within the limits")
 }
 
@@ -65,8 +65,22 @@ fn a_permit_comes_back_when_the_unit_is_logged_or_given_up() {
     let second = engine
         .try_admit(prepared(&engine, b"c"))
         .expect("given up is given back");
-    assert!(engine.commit(first).expect("writable").applied);
-    assert!(engine.commit(second).expect("writable").applied);
+    assert!(
+        engine
+            .commit(first)
+            .expect("writable")
+            .done()
+            .expect("nothing expires")
+            .applied
+    );
+    assert!(
+        engine
+            .commit(second)
+            .expect("writable")
+            .done()
+            .expect("nothing expires")
+            .applied
+    );
     assert_eq!(engine.status().in_flight_units, 2);
     writer.turn();
     let status = engine.status();
@@ -80,9 +94,16 @@ fn a_refused_condition_gives_everything_back() {
     for _ in 0..10 {
         let mutation = Mutation::set(b"k", b"v").only_if(Condition::Exists(true));
         let admitted = engine
-            .try_admit(engine.prepare(&mutation).expect("valid"))
+            .try_admit(engine.prepare(&mutation, None).expect("valid"))
             .expect("nothing leaked");
-        assert!(!engine.commit(admitted).expect("writable").applied);
+        assert!(
+            !engine
+                .commit(admitted)
+                .expect("writable")
+                .done()
+                .expect("nothing expires")
+                .applied
+        );
     }
     assert_eq!(engine.status().in_flight_units, 0);
     assert_eq!(engine.status().spares, room);
@@ -161,7 +182,8 @@ fn draining_refuses_those_who_wait_too() {
 #[test]
 fn limits_are_checked_before_anything_is_taken() {
     let (engine, _writer) = narrow();
-    let refuse = |mutation: Mutation<'_>| engine.prepare(&mutation).expect_err("refused").kind();
+    let refuse =
+        |mutation: Mutation<'_>| engine.prepare(&mutation, None).expect_err("refused").kind();
     assert_eq!(refuse(Mutation::set(b"", b"v")), ErrorKind::EmptyKey);
     assert_eq!(refuse(Mutation::delete(&[0; 4097])), ErrorKind::KeyTooLarge);
     let large = vec![0; (1 << 20) + 1];
@@ -171,12 +193,13 @@ fn limits_are_checked_before_anything_is_taken() {
     );
     assert!(
         engine
-            .prepare(&Mutation::set(&[0; 4096], &large[1..]))
+            .prepare(&Mutation::set(&[0; 4096], &large[1..]), None)
             .is_ok(),
         "at the limit"
     );
 
-    let refuse = |unit: &[Mutation<'_>]| engine.prepare_all(unit).expect_err("refused").kind();
+    let refuse =
+        |unit: &[Mutation<'_>]| engine.prepare_all(unit, None).expect_err("refused").kind();
     assert_eq!(refuse(&[]), ErrorKind::TooManyOperations);
     assert_eq!(
         refuse(&vec![Mutation::delete(b"k"); 1025]),

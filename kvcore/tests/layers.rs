@@ -18,12 +18,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("format", &["base"]),
     ("log", &["base", "disk", "format"]),
     ("store", &["base"]),
-    ("commit", &["base", "format", "log", "store"]),
-    ("recovery", &["base", "disk", "format", "log", "store"]),
+    ("dedup", &["base"]),
+    ("expiry", &["base", "store"]),
+    (
+        "commit",
+        &["base", "format", "log", "store", "dedup", "expiry"],
+    ),
+    (
+        "recovery",
+        &["base", "disk", "format", "log", "store", "dedup"],
+    ),
     (
         "engine",
         &[
-            "base", "disk", "format", "log", "store", "commit", "recovery",
+            "base", "disk", "format", "log", "store", "dedup", "expiry", "commit", "recovery",
         ],
     ),
 ];
@@ -32,12 +40,12 @@ const LAYERS: &[(&str, &[&str])] = &[
 const FENCED: &[(&str, &[&str], &str)] = &[
     (
         "dashmap",
-        &["store/shards.rs"],
+        &["store/tables.rs"],
         "a guard that is let out can deadlock",
     ),
     (
         "hashbrown",
-        &["store/shards.rs"],
+        &["store/tables.rs"],
         "the tables that dashmap hands out",
     ),
     (
@@ -95,7 +103,7 @@ fn what_is_fenced_stays_in_its_file() {
 #[test]
 fn the_engine_needs_no_runtime_and_no_network() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "-p", "kvcore", "-e", "normal", "--all-features"])
+        .args(["tree", "-p", "kvcore", "-e", "normal", "--features", "sim"])
         .args(["--prefix", "none", "--locked", "--offline"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -62,9 +62,9 @@ fn a_write_is_not_acknowledged_as_synced_while_the_sync_has_not_returned() {
     let disk = SimDisk::new(1);
     let store = Engine::open_in(small(Path::new("/simulated")), &on(&disk)).unwrap();
     disk.hold_syncs();
-    let prepared = store.prepare(&Mutation::set(b"k", b"v")).unwrap();
+    let prepared = store.prepare(&Mutation::set(b"k", b"v"), None).unwrap();
     let admitted = store.try_admit(prepared).expect("there is room");
-    let outcome = store.commit(admitted).unwrap();
+    let outcome = store.commit(admitted).unwrap().done().unwrap();
     eventually("the write is logged", || {
         store.watermark().logged() >= outcome.revision
     });

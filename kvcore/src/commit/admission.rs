@@ -15,9 +15,10 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::error::Error;
-use super::mutation::Prepared;
 use super::poison::WriteState;
+use super::prepared::Prepared;
 use super::sequencer::Sequencer;
+use crate::base::limits::{OWN_BYTES, OWN_UNITS};
 use crate::base::revision::Revision;
 use crate::format::frame::frame_bytes;
 use crate::log::ledger::NoRoom;
@@ -35,6 +36,9 @@ pub struct Cost {
     pub bytes: u64,
     /// It may draw on the log space held back for deletes.
     pub deletes_only: bool,
+    /// The store's own work, with permits of its own: it neither waits behind callers nor
+    /// takes their place.
+    pub own: bool,
 }
 
 impl Cost {
@@ -51,6 +55,13 @@ pub struct Gate {
     log: Arc<LogState>,
     sequencer: Arc<Sequencer>,
     state: Arc<WriteState>,
+    callers: Pool,
+    own: Pool,
+}
+
+/// Permits, and who waits for them.
+#[derive(Debug)]
+struct Pool {
     units_max: u64,
     bytes_max: u64,
     units: AtomicU64,
@@ -93,13 +104,65 @@ impl Grant {
     pub(crate) fn travel(mut self) {
         self.gate = None;
     }
+
+    /// The unit turned out smaller than was thought: gives back the difference and says
+    /// what it costs now. Waiters are woken by whatever comes next.
+    pub(crate) fn shrink(&mut self, bytes: u64) -> Cost {
+        let (before, bytes) = (self.cost, bytes.min(self.cost.bytes));
+        self.cost.bytes = bytes;
+        if let Some(gate) = &self.gate {
+            gate.log
+                .ledger
+                .release(before.reserved() - self.cost.reserved());
+            gate.pool(before.own).give_back(0, before.bytes - bytes);
+        }
+        self.cost
+    }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some(gate) = self.gate.take() {
             gate.log.ledger.release(self.cost.reserved());
-            gate.give_back(1, self.cost.bytes);
+            gate.give_back(self.cost.own, 1, self.cost.bytes);
+        }
+    }
+}
+
+impl Pool {
+    fn new(units_max: u64, bytes_max: u64) -> Self {
+        Self {
+            units_max,
+            bytes_max,
+            units: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::default(),
+        }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let units = self.units.fetch_add(1, Ordering::AcqRel) + 1;
+        let total = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if units <= self.units_max && total <= self.bytes_max {
+            return true;
+        }
+        self.give_back(1, bytes);
+        false
+    }
+
+    fn give_back(&self, units: u64, bytes: u64) {
+        self.units.fetch_sub(units, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Something changed that a waiter may have waited for.
+    fn wake(&self) {
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0
+            && let Some((_, waker)) = self.queue.lock().waiters.front()
+        {
+            waker.wake_by_ref();
         }
     }
 }
@@ -116,26 +179,27 @@ impl Gate {
             log,
             sequencer,
             state,
-            units_max: units_max as u64,
-            bytes_max: bytes_max as u64,
-            units: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            callers: Pool::new(units_max as u64, bytes_max as u64),
+            own: Pool::new(OWN_UNITS as u64, OWN_BYTES.max(bytes_max as u64 / 2)),
         }
+    }
+
+    fn pool(&self, own: bool) -> &Pool {
+        if own { &self.own } else { &self.callers }
     }
 
     /// Units and bytes in flight.
     pub fn in_flight(&self) -> (u64, u64) {
-        (
-            self.units.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
-        )
+        let sum = |of: fn(&Pool) -> &AtomicU64| {
+            of(&self.callers).load(Ordering::Relaxed) + of(&self.own).load(Ordering::Relaxed)
+        };
+        (sum(|pool| &pool.units), sum(|pool| &pool.bytes))
     }
 
     /// Admits at once or says why not.
     pub fn try_admit(self: &Arc<Self>, prepared: Prepared) -> Result<Admitted, AdmitFailure> {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        let pool = self.pool(prepared.cost().own);
+        if pool.waiting.load(Ordering::Relaxed) > 0 {
             return Err(AdmitFailure::Busy(prepared));
         }
         match self.try_take(prepared.cost()) {
@@ -149,6 +213,7 @@ impl Gate {
     pub fn admit(self: &Arc<Self>, prepared: Prepared) -> Admission {
         Admission {
             gate: self.clone(),
+            own: prepared.cost().own,
             prepared: Some(prepared),
             place: None,
         }
@@ -157,7 +222,9 @@ impl Gate {
     /// All permits, so that nothing is in flight and nothing can be: for close.
     /// Only after the state says that no write is accepted.
     pub fn is_idle(&self) -> bool {
-        self.units.load(Ordering::Acquire) == 0
+        [&self.callers, &self.own]
+            .iter()
+            .all(|pool| pool.units.load(Ordering::Acquire) == 0)
     }
 
     fn try_take(self: &Arc<Self>, cost: Cost) -> Result<Option<Grant>, Error> {
@@ -167,7 +234,7 @@ impl Gate {
             self.log.watermark.want_sync(self.sequencer.newest());
             return Ok(None);
         }
-        if !self.take_permit(cost.bytes) {
+        if !self.pool(cost.own).take(cost.bytes) {
             return Ok(None);
         }
         match self.log.ledger.reserve(cost.reserved(), cost.deletes_only) {
@@ -176,7 +243,7 @@ impl Gate {
                 cost,
             })),
             Err(reason) => {
-                self.return_permit(1, cost.bytes);
+                self.pool(cost.own).give_back(1, cost.bytes);
                 match reason {
                     NoRoom::Late => Ok(None),
                     NoRoom::NoSpace => Err(Error::NoLogSpace),
@@ -185,35 +252,16 @@ impl Gate {
         }
     }
 
-    fn take_permit(&self, bytes: u64) -> bool {
-        let units = self.units.fetch_add(1, Ordering::AcqRel) + 1;
-        let total = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if units <= self.units_max && total <= self.bytes_max {
-            return true;
-        }
-        self.return_permit(1, bytes);
-        false
-    }
-
-    fn return_permit(&self, units: u64, bytes: u64) {
-        self.units.fetch_sub(units, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-    }
-
     /// Permits come back; whoever waits longest may try.
-    pub(crate) fn give_back(&self, units: u64, bytes: u64) {
-        self.return_permit(units, bytes);
+    pub(crate) fn give_back(&self, own: bool, units: u64, bytes: u64) {
+        self.pool(own).give_back(units, bytes);
         self.wake();
     }
 
     /// Something changed that a waiter may have waited for.
     pub(crate) fn wake(&self) {
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.waiting.load(Ordering::Relaxed) > 0
-            && let Some((_, waker)) = self.queue.lock().waiters.front()
-        {
-            waker.wake_by_ref();
-        }
+        self.callers.wake();
+        self.own.wake();
     }
 }
 
@@ -221,6 +269,7 @@ impl Gate {
 #[derive(Debug)]
 pub struct Admission {
     gate: Arc<Gate>,
+    own: bool,
     prepared: Option<Prepared>,
     place: Option<u64>,
 }
@@ -228,7 +277,8 @@ pub struct Admission {
 impl Admission {
     /// Queues up (again), and says whether it is at the head.
     fn queue_up(&mut self, waker: &Waker) -> bool {
-        let mut queue = self.gate.queue.lock();
+        let pool = self.gate.pool(self.own);
+        let mut queue = pool.queue.lock();
         if let Some(id) = self.place {
             if let Some(mine) = queue.waiters.iter_mut().find(|(other, _)| *other == id) {
                 mine.1.clone_from(waker);
@@ -241,19 +291,16 @@ impl Admission {
         queue.next_id += 1;
         self.place = Some(id);
         queue.waiters.push_back((id, waker.clone()));
-        self.gate
-            .waiting
-            .store(queue.waiters.len(), Ordering::SeqCst);
+        pool.waiting.store(queue.waiters.len(), Ordering::SeqCst);
         queue.waiters.len() == 1
     }
 
     fn leave(&mut self) {
         let Some(id) = self.place.take() else { return };
-        let mut queue = self.gate.queue.lock();
+        let pool = self.gate.pool(self.own);
+        let mut queue = pool.queue.lock();
         queue.waiters.retain(|(other, _)| *other != id);
-        self.gate
-            .waiting
-            .store(queue.waiters.len(), Ordering::SeqCst);
+        pool.waiting.store(queue.waiters.len(), Ordering::SeqCst);
         if let Some((_, next)) = queue.waiters.front() {
             next.wake_by_ref();
         }

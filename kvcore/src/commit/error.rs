@@ -21,6 +21,15 @@ pub enum ErrorKind {
     FutureRevision,
     RevisionLost,
     TimedOut,
+    BadTtl,
+    BadNumber,
+    BadRequestId,
+    RequestIdReused,
+    NestedTooDeep,
+    NotAnInteger,
+    OutOfBounds,
+    RangeTooLarge,
+    ReplyTooLarge,
 }
 
 /// A refusal. Unless its kind is [`ErrorKind::UnknownOutcome`] or
@@ -65,6 +74,47 @@ pub enum Error {
         "the wait for revision {0} timed out; the write is applied and may still become durable"
     )]
     TimedOut(Revision),
+    #[error("a time to live of {0} ms; it is 1 ms to 100 years")]
+    BadTtl(u64),
+    #[error("{0}")]
+    BadNumber(&'static str),
+    #[error("the request id has {0} bytes; it has 1 to 64")]
+    BadRequestId(usize),
+    #[error(
+        "the request id was used for another request, applied at revision {revision}; \
+         give every request an id of its own"
+    )]
+    RequestIdReused { revision: Revision },
+    #[error("transactions are nested deeper than {max}")]
+    NestedTooDeep { max: usize },
+    #[error(
+        "the value is not the decimal text of a 64-bit integer, so nothing can be added to it; \
+         nothing was changed"
+    )]
+    NotAnInteger { revealed: Revision },
+    #[error("{current} and {delta} give what is not within {min} to {max}; nothing was changed")]
+    OutOfBounds {
+        current: i64,
+        delta: i64,
+        min: i64,
+        max: i64,
+        revealed: Revision,
+    },
+    #[error(
+        "the range holds more than {max} keys, which is what one atomic step may touch; \
+             take a smaller range, a limit, or chunks"
+    )]
+    RangeTooLarge { max: usize, revealed: Revision },
+    #[error("the reply would have more than {max} bytes; nothing was changed; read less")]
+    ReplyTooLarge { max: usize, revealed: Revision },
+    #[error("{place}: {error}")]
+    InTxn {
+        /// Index in the list of the outermost transaction.
+        index: usize,
+        /// Which operation, as `success[2].txn.failure[0]`.
+        place: String,
+        error: Box<Self>,
+    },
 }
 
 impl Error {
@@ -85,6 +135,74 @@ impl Error {
             Self::FutureRevision { .. } => ErrorKind::FutureRevision,
             Self::RevisionLost { .. } => ErrorKind::RevisionLost,
             Self::TimedOut(_) => ErrorKind::TimedOut,
+            Self::BadTtl(_) => ErrorKind::BadTtl,
+            Self::BadNumber(_) => ErrorKind::BadNumber,
+            Self::BadRequestId(_) => ErrorKind::BadRequestId,
+            Self::RequestIdReused { .. } => ErrorKind::RequestIdReused,
+            Self::NestedTooDeep { .. } => ErrorKind::NestedTooDeep,
+            Self::NotAnInteger { .. } => ErrorKind::NotAnInteger,
+            Self::OutOfBounds { .. } => ErrorKind::OutOfBounds,
+            Self::RangeTooLarge { .. } => ErrorKind::RangeTooLarge,
+            Self::ReplyTooLarge { .. } => ErrorKind::ReplyTooLarge,
+            Self::InTxn { error, .. } => error.kind(),
+        }
+    }
+
+    /// The newest revision that can be inferred from the refusal itself;
+    /// [`Revision::NONE`] if it does not depend on what is stored.
+    pub fn revealed(&self) -> Revision {
+        match self {
+            Self::NotAnInteger { revealed }
+            | Self::OutOfBounds { revealed, .. }
+            | Self::RangeTooLarge { revealed, .. }
+            | Self::ReplyTooLarge { revealed, .. } => *revealed,
+            Self::RequestIdReused { revision } => *revision,
+            Self::InTxn { error, .. } => error.revealed(),
+            _ => Revision::NONE,
+        }
+    }
+
+    /// The same refusal, given away by `more` as well.
+    pub(crate) fn reveals_also(mut self, more: Revision) -> Self {
+        match &mut self {
+            Self::NotAnInteger { revealed }
+            | Self::OutOfBounds { revealed, .. }
+            | Self::RangeTooLarge { revealed, .. }
+            | Self::ReplyTooLarge { revealed, .. } => *revealed = more.max(*revealed),
+            _ => {}
+        }
+        self
+    }
+
+    /// Which operation of a transaction it is about, as `success[2].txn.failure[0]`.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::InTxn { place, .. } => place,
+            _ => "",
+        }
+    }
+
+    /// Its index in the list of the outermost transaction.
+    pub fn operation_index(&self) -> Option<usize> {
+        match self {
+            Self::InTxn { index, .. } => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// This error as that of an operation of a transaction.
+    pub(crate) fn in_txn(self, list: &str, index: usize) -> Self {
+        match self {
+            Self::InTxn { place, error, .. } => Self::InTxn {
+                index,
+                place: format!("{list}[{index}].txn.{place}"),
+                error,
+            },
+            error => Self::InTxn {
+                index,
+                place: format!("{list}[{index}]"),
+                error: Box::new(error),
+            },
         }
     }
 }

@@ -1,45 +1,68 @@
-//! What a caller asks for, checked and copied, and what became of it.
+//! What a caller asks of one key, and what became of it.
 
-use super::admission::Cost;
-use super::error::Error;
-use super::unit::{Operations, Unit};
-use crate::base::limits::Limits;
+use crate::base::remembered::RangeCount;
 use crate::base::revision::Revision;
-use crate::format::unit::{OP_OVERHEAD, UNIT_OVERHEAD};
-use crate::store::{Found, Place, Record, Shards};
+use crate::store::Record;
 
 /// One change of one key, as asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Mutation<'a> {
     pub key: &'a [u8],
     pub action: Action<'a>,
-    pub condition: Option<Condition>,
+    pub condition: Option<Condition<'a>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
-    Set { value: &'a [u8] },
+    /// The key gets this value, and this expiry in place of any that it had.
+    Set {
+        value: &'a [u8],
+        expiry: Expiry,
+    },
     Delete,
+    /// Adds to a counter: decimal text of a 64-bit integer. An expiry is kept.
+    Increment(Increment),
+    /// Changes the expiry and nothing else.
+    Expire(Expire),
 }
 
 impl<'a> Mutation<'a> {
-    pub fn set(key: &'a [u8], value: &'a [u8]) -> Self {
+    fn new(key: &'a [u8], action: Action<'a>) -> Self {
         Self {
             key,
-            action: Action::Set { value },
+            action,
             condition: None,
         }
+    }
+
+    /// Sets a value without expiry.
+    pub fn set(key: &'a [u8], value: &'a [u8]) -> Self {
+        Self::set_until(key, value, Expiry::Never)
+    }
+
+    pub fn set_until(key: &'a [u8], value: &'a [u8], expiry: Expiry) -> Self {
+        Self::new(key, Action::Set { value, expiry })
     }
 
     pub fn delete(key: &'a [u8]) -> Self {
-        Self {
-            key,
-            action: Action::Delete,
-            condition: None,
-        }
+        Self::new(key, Action::Delete)
     }
 
-    pub fn only_if(self, condition: Condition) -> Self {
+    /// Adds `delta`; a missing key counts as 0.
+    pub fn increment(key: &'a [u8], delta: i64) -> Self {
+        let increment = Increment {
+            delta,
+            ..Increment::default()
+        };
+        Self::new(key, Action::Increment(increment))
+    }
+
+    pub fn expire(key: &'a [u8], to: Expiry) -> Self {
+        let condition = ExpireCondition::Always;
+        Self::new(key, Action::Expire(Expire { to, condition }))
+    }
+
+    pub fn only_if(self, condition: Condition<'a>) -> Self {
         Self {
             condition: Some(condition),
             ..self
@@ -47,192 +70,124 @@ impl<'a> Mutation<'a> {
     }
 }
 
-/// What must hold for the key, or nothing happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    Exists(bool),
-    /// The key was last changed by this revision; [`Revision::NONE`] = it is absent.
-    ModRevision(Revision),
+/// When a key ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    #[default]
+    Never,
+    /// This many ms from the moment of the change; at least 1.
+    After(u64),
+    /// This moment, in ms since the Unix epoch. One that has passed removes the key.
+    At(u64),
+    /// As it was; never, for a new key.
+    Keep,
 }
 
-impl Condition {
+/// How a counter changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// Not 0.
+    pub delta: i64,
+    /// What a missing key counts as before the addition.
+    pub initial: i64,
+    /// The lowest and the highest result.
+    pub min: i64,
+    pub max: i64,
+    /// Stop at a bound instead of refusing.
+    pub saturate: bool,
+    /// Of a key that this creates.
+    pub expiry: Expiry,
+}
+
+impl Default for Increment {
+    fn default() -> Self {
+        Self {
+            delta: 1,
+            initial: 0,
+            min: i64::MIN,
+            max: i64::MAX,
+            saturate: false,
+            expiry: Expiry::Never,
+        }
+    }
+}
+
+/// How an expiry changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expire {
+    /// [`Expiry::Never`] takes the expiry away.
+    pub to: Expiry,
+    pub condition: ExpireCondition,
+}
+
+/// When [`Expire`] applies. A key without expiry counts as one that ends infinitely late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpireCondition {
+    #[default]
+    Always,
+    /// Only a key without expiry.
+    IfNone,
+    /// Only a key that has one.
+    IfSome,
+    /// Only to a later end.
+    IfLater,
+    /// Only to an earlier end.
+    IfEarlier,
+}
+
+/// What must hold for the key, or nothing happens. An absent key has revision and
+/// version 0, and no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition<'a> {
+    Exists(bool),
+    ModRevision(Revision),
+    CreateRevision(Revision),
+    Version(u64),
+    Value(&'a [u8]),
+}
+
+impl Condition<'_> {
     pub fn holds(self, current: Option<&Record>) -> bool {
+        let revision = |of: fn(&Record) -> Revision| current.map_or(Revision::NONE, of);
         match self {
             Self::Exists(wanted) => current.is_some() == wanted,
-            Self::ModRevision(wanted) => {
-                current.map_or(Revision::NONE, Record::mod_revision) == wanted
-            }
+            Self::ModRevision(wanted) => revision(Record::mod_revision) == wanted,
+            Self::CreateRevision(wanted) => revision(Record::create_revision) == wanted,
+            Self::Version(wanted) => current.map_or(0, Record::version) == wanted,
+            Self::Value(wanted) => current.is_some_and(|record| record.value() == wanted),
         }
     }
 }
 
-/// One key of a unit, ready for the locks.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub place: Place,
-    /// For a set the new record; for a delete only its key counts.
-    pub record: Record,
-    pub delete: bool,
-    pub condition: Option<Condition>,
-}
-
-impl Item {
-    pub(crate) fn holds(&self, found: Found<'_>) -> bool {
-        self.condition
-            .is_none_or(|condition| condition.holds(found.record()))
-    }
-}
-
-/// A unit that was checked and copied, and holds no permit yet.
-#[derive(Debug)]
-pub struct Prepared {
-    pub(crate) items: Items,
-    pub(crate) unit: Box<Unit>,
-}
-
-/// One item without an allocation of its own, or several.
-#[derive(Debug)]
-pub(crate) enum Items {
-    One(Item),
-    Many(Vec<Item>),
-}
-
-impl Prepared {
-    pub(crate) fn cost(&self) -> Cost {
-        self.unit.cost
-    }
-
-    /// Checks one mutation against the limits and copies its bytes.
-    pub(crate) fn one(
-        mutation: &Mutation<'_>,
-        limits: &Limits,
-        shards: &Shards,
-    ) -> Result<Self, Error> {
-        let item = item(mutation, limits, shards)?;
-        Ok(Self {
-            unit: unit(&[size(mutation)], item.delete),
-            items: Items::One(item),
-        })
-    }
-
-    /// Checks several; all or none will be applied.
-    pub(crate) fn all(
-        mutations: &[Mutation<'_>],
-        limits: &Limits,
-        shards: &Shards,
-    ) -> Result<Self, Error> {
-        if mutations.is_empty() || mutations.len() > limits.unit_operations {
-            return Err(Error::TooManyOperations {
-                count: mutations.len(),
-                max: limits.unit_operations,
-            });
-        }
-        let sizes: Vec<usize> = mutations.iter().map(size).collect();
-        let len = sizes.iter().sum();
-        if len > limits.unit_bytes {
-            return Err(Error::UnitTooLarge {
-                len,
-                max: limits.unit_bytes,
-            });
-        }
-        refuse_duplicates(mutations)?;
-        let items: Vec<Item> = mutations
-            .iter()
-            .map(|mutation| item(mutation, limits, shards))
-            .collect::<Result<_, _>>()?;
-        let deletes_only = items.iter().all(|item| item.delete);
-        Ok(Self {
-            unit: unit(&sizes, deletes_only),
-            items: Items::Many(items),
-        })
-    }
-}
-
-/// A key that may be looked up or changed.
-pub fn check_key(key: &[u8], limits: &Limits) -> Result<(), Error> {
-    if key.is_empty() {
-        return Err(Error::EmptyKey);
-    }
-    if key.len() > limits.key_bytes {
-        return Err(Error::KeyTooLarge {
-            len: key.len(),
-            max: limits.key_bytes,
-        });
-    }
-    Ok(())
-}
-
-fn size(mutation: &Mutation<'_>) -> usize {
-    let value = if let Action::Set { value } = mutation.action {
-        value.len()
-    } else {
-        0
-    };
-    mutation.key.len() + value
-}
-
-fn item(mutation: &Mutation<'_>, limits: &Limits, shards: &Shards) -> Result<Item, Error> {
-    check_key(mutation.key, limits)?;
-    let (value, delete) = match mutation.action {
-        Action::Set { value } => (value, false),
-        Action::Delete => (&[][..], true),
-    };
-    if value.len() > limits.value_bytes {
-        return Err(Error::ValueTooLarge {
-            len: value.len(),
-            max: limits.value_bytes,
-        });
-    }
-    Ok(Item {
-        place: shards.place(mutation.key),
-        record: Record::new(mutation.key, value, 0, 0),
-        delete,
-        condition: mutation.condition,
-    })
-}
-
-#[expect(clippy::unnecessary_box_returns, reason = "the log takes units boxed")]
-fn unit(sizes: &[usize], deletes_only: bool) -> Box<Unit> {
-    let bytes = UNIT_OVERHEAD + sizes.iter().map(|size| size + OP_OVERHEAD).sum::<usize>();
-    Box::new(Unit {
-        revision: Revision::NONE,
-        operations: Operations::with_capacity(sizes.len()),
-        cost: Cost {
-            bytes: bytes as u64,
-            deletes_only,
-        },
-    })
-}
-
-fn refuse_duplicates(mutations: &[Mutation<'_>]) -> Result<(), Error> {
-    let mut order: Vec<usize> = (0..mutations.len()).collect();
-    order.sort_by_key(|&i| (mutations[i].key, i));
-    match order
-        .windows(2)
-        .find(|pair| mutations[pair[0]].key == mutations[pair[1]].key)
-    {
-        Some(pair) => Err(Error::DuplicateKey {
-            first: pair[0],
-            second: pair[1],
-        }),
-        None => Ok(()),
-    }
+/// A client's name for a mutation, so that a repeat is answered and not applied again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId<'a> {
+    /// 1 to 64 bytes.
+    pub id: &'a [u8],
+    /// Of the whole request, so that an id used for another one is noticed.
+    pub fingerprint: u128,
+    /// Which unit of the request, for requests that take several.
+    pub item: u32,
 }
 
 /// What became of a unit of one key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub applied: bool,
-    /// The unit's revision; [`Revision::NONE`] if nothing was applied.
+    /// The unit's revision; [`Revision::NONE`] if nothing changed.
     pub revision: Revision,
-    /// Set: the new record. Not applied: the current one.
+    /// Applied: the new record, unless the key is gone. Not applied: the current one.
     pub record: Option<Record>,
-    /// What the key held before, if it was applied.
+    /// What the key held before, if something changed.
     pub previous: Option<Record>,
+    /// The counter after an increment.
+    pub value: Option<i64>,
     /// What a reply about this unit gives away: its own revision, or what it saw.
     pub revealed: Revision,
     /// The store's newest revision at that moment.
     pub store_revision: Revision,
+    /// Remembered from an earlier request with the same id: no records.
+    pub replayed: bool,
 }
 
 /// What became of a unit of several keys.
@@ -245,6 +200,9 @@ pub struct UnitOutcome {
     pub store_revision: Revision,
     /// The first condition that did not hold; then nothing was applied.
     pub unmet: Option<Unmet>,
+    pub replayed: bool,
+    /// How many keys have changed.
+    pub(crate) count: Option<RangeCount>,
 }
 
 /// A condition that did not hold.

@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::unit::Unit;
 use crate::base::revision::Revision;
+use crate::base::sync::point;
 
 /// Ends the process if the thread unwinds while it lives: memory and log would differ.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Sequencer {
     pub fn issue(&self, mut unit: Box<Unit>, fill: impl FnOnce(&mut Unit, Revision)) -> Revision {
         let revision = Revision(self.next.fetch_add(1, Ordering::AcqRel));
         unit.revision = revision;
+        point();
         fill(&mut unit, revision);
         self.sender
             .try_send(unit)

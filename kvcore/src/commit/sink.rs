@@ -22,10 +22,17 @@ impl PermitSink {
     }
 
     fn give_back(&self, units: &mut Vec<Box<Unit>>) {
-        let bytes = units.iter().map(|unit| unit.cost.bytes).sum();
-        let count = units.len() as u64;
+        let mut sums = [(0, 0); 2];
+        for unit in units.iter() {
+            let sum = &mut sums[usize::from(unit.cost.own)];
+            *sum = (sum.0 + 1, sum.1 + unit.cost.bytes);
+        }
         units.clear();
-        self.gate.give_back(count, bytes);
+        for (own, (count, bytes)) in [false, true].into_iter().zip(sums) {
+            if count > 0 {
+                self.gate.give_back(own, count, bytes);
+            }
+        }
     }
 }
 

@@ -5,261 +5,223 @@
 //! would hold what memory does not.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::admission::{Admitted, Gate, Grant};
 use super::error::Error;
-use super::mutation::{Item, Items, Outcome, Prepared, UnitOutcome, Unmet};
+use super::evaluate::{Effect, Now, Step};
+use super::mutation::Outcome;
 use super::poison::WriteState;
+use super::prepared::{Act, Item, Prepared, Work};
+use super::requests::Named;
 use super::sequencer::{AbortOnUnwind, Sequencer};
-use super::unit::{Logged, Unit};
+use super::unit::Unit;
 use crate::base::broken;
-use crate::base::op::Cause;
+use crate::base::engine_clock::EngineClock;
+use crate::base::remembered::Remembered;
 use crate::base::revision::Revision;
+use crate::dedup::Table;
 use crate::log::writer::LogState;
-use crate::store::{Change, Found, Memory, Record, Shard, Shards, apply};
+use crate::store::{Memory, Place, Record, Shard, Shards};
 
 /// What a transaction works on.
 #[derive(Clone, Debug)]
 pub struct Core {
     pub shards: Arc<Shards>,
     pub memory: Arc<Memory>,
+    pub requests: Arc<Table>,
     pub sequencer: Arc<Sequencer>,
     pub state: Arc<WriteState>,
     pub gate: Arc<Gate>,
     pub log: Arc<LogState>,
+    pub clock: Arc<EngineClock>,
+    /// Records removed because their deadline had passed.
+    pub expired: Arc<AtomicU64>,
 }
 
-/// An item evaluated under the locks: what it replaces and what it becomes.
-struct Step {
-    item: Item,
-    current: Option<Record>,
+/// What became of an attempt to commit.
+#[derive(Debug)]
+pub enum Attempt<T> {
+    Done(T),
+    /// An expired key is in the way. Its removal has to be committed first, so that it is
+    /// a change of its own; then `prepared` may try again.
+    Due {
+        prepared: Prepared,
+        due: Vec<Record>,
+    },
 }
 
-impl Step {
-    fn has_effect(&self) -> bool {
-        !self.item.delete || self.current.is_some()
-    }
-
-    fn bytes(&self) -> (u64, u64) {
-        let new = if self.item.delete {
-            0
-        } else {
-            self.item.record.accounted_bytes()
-        };
-        (
-            self.current.as_ref().map_or(0, Record::accounted_bytes),
-            new,
-        )
-    }
-
-    /// Stamps the record with its place in the order and says what is logged.
-    fn log(&mut self, revision: Revision) -> Logged {
-        let current = self.current.as_ref();
-        if self.item.delete {
-            let gone = current
-                .expect("a delete without effect is not logged")
-                .clone();
-            return Logged::Delete {
-                gone,
-                cause: Cause::Deleted,
-            };
-        }
-        let created = current.map_or(revision, Record::create_revision);
-        let version = current.map_or(1, |record| record.version().saturating_add(1));
-        self.item.record.stamp(revision, created, version);
-        let previous = current.map_or(Revision::NONE, Record::mod_revision);
-        Logged::Set {
-            record: self.item.record.clone(),
-            previous,
+impl<T> Attempt<T> {
+    /// The outcome; None if an expired key stood in the way.
+    pub fn done(self) -> Option<T> {
+        match self {
+            Self::Done(outcome) => Some(outcome),
+            Self::Due { .. } => None,
         }
     }
+}
 
-    fn apply(&self, shard: &mut Shard<'_>, revision: Revision) -> Option<Record> {
-        let Item {
-            place,
-            record,
-            delete,
-            ..
-        } = &self.item;
-        let change = if *delete {
-            Change::Remove
-        } else {
-            Change::Put(record.clone())
-        };
-        apply(shard, *place, record.key(), change, revision)
+/// The shards that a unit holds.
+pub(super) trait Locked<'b> {
+    fn of(&mut self, place: Place) -> &mut Shard<'b>;
+    /// Makes room in the tables.
+    fn reserve(&mut self, steps: &[Step]);
+}
+
+impl<'b> Locked<'b> for Shard<'b> {
+    fn of(&mut self, _: Place) -> &mut Shard<'b> {
+        self
+    }
+
+    fn reserve(&mut self, steps: &[Step]) {
+        Shard::reserve(self, steps.len());
+    }
+}
+
+impl<'b> Locked<'b> for [Shard<'b>] {
+    fn of(&mut self, place: Place) -> &mut Shard<'b> {
+        let at = self
+            .binary_search_by_key(&place.shard, Shard::index)
+            .expect("all shards of the unit are held");
+        &mut self[at]
+    }
+
+    fn reserve(&mut self, steps: &[Step]) {
+        let mut shards: Vec<usize> = steps.iter().map(|step| step.place.shard).collect();
+        shards.sort_unstable();
+        for same in shards.chunk_by(|a, b| a == b) {
+            if let Ok(at) = self.binary_search_by_key(&same[0], Shard::index) {
+                self[at].reserve(same.len());
+            }
+        }
     }
 }
 
 impl Core {
     /// Commits a unit of one key.
-    pub fn commit(&self, admitted: Admitted) -> Result<Outcome, Error> {
+    pub fn commit(&self, admitted: Admitted) -> Result<Attempt<Outcome>, Error> {
         let Admitted {
-            prepared: Prepared { items, unit },
+            prepared: Prepared { work, unit },
             grant,
         } = admitted;
-        let Items::One(item) = items else {
+        let Work::One(item) = work else {
             unreachable!("a unit of several keys is committed by commit_all")
         };
-        let result = self.shards.write(item.place.shard, |shard| {
-            self.commit_under_lock(item, unit, grant, shard)
-        });
+        #[cfg(feature = "sim")]
+        if broken::is(broken::Build::SendAfterUnlock) {
+            return self.commit_sending_late(item, unit, grant);
+        }
+        let mut named = self.named(&unit);
+        if let Some(known) = named.known(&unit)? {
+            return Ok(Attempt::Done(known.of_one(self)));
+        }
+        let place = item.place;
+        let early = self.early_now();
+        let attempt = self.shards.write(place.shard, |shard| {
+            let now = self.now(early);
+            self.commit_under_lock(item, unit, grant, shard, &mut named, now)
+        })?;
+        drop(named);
         // After the locks are gone, since waking is a system call.
-        let (outcome, late) = result?;
-        if let Some((unit, step)) = late {
-            // The broken build of this name: ticket and send outside the locks. Every other
-            // thread dawdles, as if it had lost the processor here.
-            if outcome.revision.0 % 2 == 0 {
-                std::thread::sleep(std::time::Duration::from_millis(2));
-            }
-            self.issue(unit, &mut [step]);
+        if let Attempt::Done(outcome) = &attempt {
+            self.after(outcome.revision);
+            self.index_late(place, outcome);
         }
-        if outcome.applied {
-            self.log.watermark.parker().nudge();
-        }
-        Ok(outcome)
+        Ok(attempt)
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the second half exists in one broken build only"
-    )]
     fn commit_under_lock(
         &self,
-        item: Item,
+        mut item: Item,
         unit: Box<Unit>,
         grant: Grant,
         shard: &mut Shard<'_>,
-    ) -> Result<(Outcome, Option<(Box<Unit>, Step)>), Error> {
+        named: &mut Named<'_>,
+        now: Now<'_>,
+    ) -> Result<Attempt<Outcome>, Error> {
         self.state.check(&self.log.watermark)?;
-        let found = shard.find(item.place, item.record.key());
-        let (holds, revealed) = (item.holds(found), found.revealed());
-        let mut step = Step {
-            current: found.record().cloned(),
-            item,
-        };
-        if !holds || !step.has_effect() {
-            return Ok((self.unchanged(step.current, revealed), None));
-        }
-        self.make_room(std::slice::from_ref(&step))?;
-        shard.reserve(1);
-        grant.travel();
-        if broken::is(broken::Build::SendAfterUnlock) {
-            let revision = self.sequencer.next();
-            drop(step.log(revision));
-            let previous = step.apply(shard, revision);
-            let mut outcome = self.applied(&step, previous, revision);
-            outcome.record = None;
-            let Step { item, current } = step;
-            let key = item.record.key();
-            let again = Record::new(key, item.record.value(), 0, 0);
-            return Ok((
-                outcome,
-                Some((
-                    unit,
-                    Step {
-                        item: Item {
-                            record: again,
-                            ..item
-                        },
-                        current,
-                    },
-                )),
-            ));
-        }
-        let _abort = AbortOnUnwind;
-        let revision = self.issue(unit, std::slice::from_mut(&mut step));
-        let previous = step.apply(shard, revision);
-        Ok((self.applied(&step, previous, revision), None))
-    }
-
-    /// Commits a unit of several keys: all of them, or none.
-    pub fn commit_all(&self, admitted: Admitted) -> Result<UnitOutcome, Error> {
-        let Admitted {
-            prepared: Prepared { items, unit },
-            grant,
-        } = admitted;
-        let items = match items {
-            Items::One(item) => vec![item],
-            Items::Many(items) => items,
-        };
-        let order: Vec<usize> = items.iter().map(|item| item.place.shard).collect();
-        let outcome = self.shards.write_all(order.into_iter(), |shards| {
-            self.commit_all_under_locks(items, unit, grant, shards)
-        })?;
-        if outcome.revision != Revision::NONE {
-            self.log.watermark.parker().nudge();
-        }
-        Ok(outcome)
-    }
-
-    fn commit_all_under_locks(
-        &self,
-        items: Vec<Item>,
-        unit: Box<Unit>,
-        grant: Grant,
-        shards: &mut [Shard<'_>],
-    ) -> Result<UnitOutcome, Error> {
-        self.state.check(&self.log.watermark)?;
-        let mut revealed = Revision::NONE;
-        let mut unmet = None;
-        let mut steps = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            let found = held(shards, &item).find(item.place, item.record.key());
-            revealed = revealed.max(found.revealed());
-            let current = found.record().cloned();
-            if unmet.is_none() && !item.holds(found) {
-                unmet = Some(Unmet {
-                    index,
-                    current: current.clone(),
-                });
-            }
-            steps.push(Step { item, current });
-        }
-        let previous: Vec<_> = steps.iter().map(|step| step.current.clone()).collect();
-        steps.retain(Step::has_effect);
-        let store_revision = self.sequencer.newest();
-        if unmet.is_some() || steps.is_empty() {
-            let revision = Revision::NONE;
-            return Ok(UnitOutcome {
-                previous,
-                revision,
-                revealed,
-                store_revision,
-                unmet,
+        let place = item.place;
+        let found = shard.find(place, item.record.key());
+        let (current, revealed) = (found.record().cloned(), found.revealed());
+        if let Some(due) = item.due(current.as_ref(), now) {
+            let work = Work::One(item);
+            let prepared = Prepared { work, unit };
+            return Ok(Attempt::Due {
+                prepared,
+                due: vec![due],
             });
         }
-        self.make_room(&steps)?;
-        for shard in shards.iter_mut() {
-            let more = steps
-                .iter()
-                .filter(|step| step.item.place.shard == shard.index())
-                .count();
-            shard.reserve(more);
-        }
-        grant.travel();
-        let _abort = AbortOnUnwind;
-        let revision = self.issue(unit, &mut steps);
-        for step in &steps {
-            // The displaced record lives on in `previous`: nothing is freed under the locks.
-            step.apply(held(shards, &step.item), revision);
-        }
-        let store_revision = self.sequencer.newest();
-        Ok(UnitOutcome {
-            previous,
+        item.settle(now);
+        let evaluated = item.evaluate(current.as_ref(), revealed, now)?;
+        drop(item);
+        let counter = evaluated.counter;
+        let applied = !matches!(evaluated.effect, Effect::Nothing { applied: false });
+        let Some(step) = Step::new(place, current.as_ref(), evaluated.effect) else {
+            return Ok(Attempt::Done(Outcome {
+                applied,
+                record: current,
+                value: counter,
+                revealed,
+                store_revision: self.sequencer.newest(),
+                ..Outcome::default()
+            }));
+        };
+        let remembered = counter.map_or(Remembered::Single, Remembered::Counter);
+        let mut steps = [step];
+        let change = Change {
+            unit,
+            grant,
+            remembered: &remembered,
+            now_ms: now.ms,
+        };
+        let revision = self.change(change, &mut steps, named, shard)?;
+        let [step] = steps;
+        Ok(Attempt::Done(Outcome {
+            applied: true,
             revision,
+            record: step.record().cloned(),
+            previous: step.current,
+            value: counter,
             revealed: revision,
-            store_revision,
-            unmet: None,
-        })
+            store_revision: self.sequencer.newest(),
+            replayed: false,
+        }))
     }
 
-    /// Ticket and send.
-    fn issue(&self, unit: Box<Unit>, steps: &mut [Step]) -> Revision {
-        self.sequencer.issue(unit, |unit, revision| {
-            for step in steps {
+    /// Makes the change: the one place where memory, log and remembered requests move.
+    pub(super) fn change<'b>(
+        &self,
+        change: Change<'_>,
+        steps: &mut [Step],
+        named: &mut Named<'_>,
+        locked: &mut (impl Locked<'b> + ?Sized),
+    ) -> Result<Revision, Error> {
+        let Change {
+            mut unit,
+            grant,
+            remembered,
+            now_ms,
+        } = change;
+        self.make_room(steps)?;
+        locked.reserve(steps);
+        for step in &*steps {
+            step.prepare(locked.of(step.place));
+        }
+        unit.operations.make_room(steps.len());
+        let entry = named.prepare(&mut unit, remembered, now_ms);
+        grant.travel();
+        let _abort = AbortOnUnwind;
+        let revision = self.sequencer.issue(unit, |unit, revision| {
+            for step in &mut *steps {
                 unit.operations.push(step.log(revision));
             }
-        })
+        });
+        for step in &*steps {
+            // The displaced record lives on in the step: nothing is freed under the locks.
+            step.apply(locked.of(step.place), revision);
+        }
+        named.record(entry, revision);
+        Ok(revision)
     }
 
     fn make_room(&self, steps: &[Step]) -> Result<(), Error> {
@@ -276,61 +238,122 @@ impl Core {
             })
     }
 
-    fn applied(&self, step: &Step, previous: Option<Record>, revision: Revision) -> Outcome {
-        Outcome {
-            applied: true,
-            revision,
-            record: (!step.item.delete).then(|| step.item.record.clone()),
-            previous,
-            revealed: revision,
-            store_revision: self.sequencer.newest(),
+    /// To be called with no lock held.
+    pub(super) fn after(&self, revision: Revision) {
+        if revision != Revision::NONE {
+            self.log.watermark.parker().nudge();
         }
     }
 
-    fn unchanged(&self, current: Option<Record>, revealed: Revision) -> Outcome {
-        Outcome {
-            applied: false,
-            revision: Revision::NONE,
-            record: current,
-            previous: None,
-            revealed,
-            store_revision: self.sequencer.newest(),
+    /// The time of a unit whose locks are all held.
+    pub(super) fn now(&self, early: Option<u64>) -> Now<'_> {
+        Now {
+            clock: &self.clock,
+            ms: early.unwrap_or_else(|| self.clock.now()),
         }
     }
 
-    /// Reads one key.
-    pub fn read(&self, key: &[u8]) -> (Option<Record>, Revision, Revision) {
-        let place = self.shards.place(key);
-        self.shards.read(place, key, |found| {
-            (
-                found.record().cloned(),
-                found.revealed(),
-                self.sequencer.newest(),
-            )
-        })
+    /// The broken build of this name takes the time before the locks.
+    pub(super) fn early_now(&self) -> Option<u64> {
+        let early = broken::is(broken::Build::NowBeforeLock).then(|| self.clock.now());
+        if early.is_some() {
+            crate::base::sync::point();
+        }
+        early
     }
 
-    /// Reads several keys in one consistent view.
-    pub fn read_all(&self, keys: &[&[u8]]) -> (Vec<Option<Record>>, Revision, Revision) {
-        let places: Vec<_> = keys
-            .iter()
-            .map(|&key| (key, self.shards.place(key)))
-            .collect();
-        self.shards.read_all(&places, |found| {
-            let revealed = found.iter().map(|f| f.revealed()).max().unwrap_or_default();
-            let records = found
-                .iter()
-                .map(|f: &Found<'_>| f.record().cloned())
-                .collect();
-            (records, revealed, self.sequencer.newest())
-        })
+    #[cfg(not(feature = "sim"))]
+    #[expect(clippy::unused_self, reason = "the broken build of this name needs it")]
+    const fn index_late(&self, _: Place, _: &Outcome) {}
+
+    /// The broken build of this name.
+    #[cfg(feature = "sim")]
+    fn index_late(&self, place: Place, outcome: &Outcome) {
+        if broken::is(broken::Build::IndexAfterUnlock)
+            && outcome.previous.is_none()
+            && let Some(record) = &outcome.record
+        {
+            crate::base::sync::point();
+            self.shards.index_late(place, record.key());
+        }
     }
 }
 
-/// The held shard of an item.
-fn held<'a, 'b>(shards: &'a mut [Shard<'b>], item: &Item) -> &'a mut Shard<'b> {
-    let at = shards
-        .binary_search_by_key(&item.place.shard, Shard::index)
-        .expect("all shards of the unit are held");
-    &mut shards[at]
+/// What [`Core::change`] needs besides the steps.
+pub(super) struct Change<'a> {
+    pub unit: Box<Unit>,
+    pub grant: Grant,
+    pub remembered: &'a Remembered,
+    pub now_ms: u64,
+}
+
+impl Item {
+    /// The record that has to be taken away before this item may see the key as absent.
+    pub(super) fn due(&self, current: Option<&Record>, now: Now<'_>) -> Option<Record> {
+        if matches!(self.act, Act::Take(_)) {
+            return None;
+        }
+        current
+            .filter(|record| record.is_expired(|| now.ms))
+            .cloned()
+    }
+}
+
+#[cfg(feature = "sim")]
+impl Core {
+    /// The broken build of this name: ticket and send outside the locks. Every other
+    /// thread dawdles, as if it had lost the processor there.
+    fn commit_sending_late(
+        &self,
+        item: Item,
+        unit: Box<Unit>,
+        grant: Grant,
+    ) -> Result<Attempt<Outcome>, Error> {
+        let place = item.place;
+        let copy = |record: &Record| {
+            let (deadline, lease) = (record.deadline_ms(), record.lease_id());
+            Record::new(record.key(), record.value(), deadline, lease)
+        };
+        let late = self.shards.write(place.shard, |shard| {
+            let found = shard.find(place, item.record.key());
+            let (current, revealed) = (found.record().cloned(), found.revealed());
+            let effect = item
+                .evaluate(current.as_ref(), revealed, self.now(None))?
+                .effect;
+            let again = match &effect {
+                Effect::Put { record, .. } => Effect::Put {
+                    record: copy(record),
+                    value_kept: false,
+                },
+                Effect::Remove(cause) => Effect::Remove(*cause),
+                Effect::Nothing { .. } => return Ok(None),
+            };
+            drop(item);
+            let mut step = Step::new(place, current.as_ref(), effect).expect("something");
+            self.make_room(std::slice::from_ref(&step))?;
+            shard.reserve(1);
+            step.prepare(shard);
+            grant.travel();
+            let revision = self.sequencer.next();
+            drop(step.log(revision));
+            step.apply(shard, revision);
+            Ok::<_, Error>(Some((Step::new(place, current.as_ref(), again), revision)))
+        })?;
+        let Some((Some(mut step), provisional)) = late else {
+            return Ok(Attempt::Done(Outcome::default()));
+        };
+        if provisional.0.is_multiple_of(2) {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        self.sequencer.issue(unit, |unit, revision| {
+            unit.operations.push(step.log(revision));
+        });
+        self.after(provisional);
+        Ok(Attempt::Done(Outcome {
+            applied: true,
+            revision: provisional,
+            revealed: provisional,
+            ..Outcome::default()
+        }))
+    }
 }

@@ -19,6 +19,10 @@ impl Engine {
     pub fn start_drain(&self) {
         self.inner.core.state.drain();
         self.inner.core.gate.wake();
+        for thread in self.inner.threads.lock().iter() {
+            // The sweeper sleeps until something is due.
+            thread.thread().unpark();
+        }
     }
 
     /// Drains, seals the log and ends its threads, within `limit`.

@@ -1,13 +1,16 @@
 //! The facade: the only door that an embedder needs.
 //!
-//! Threads of an open engine: `kv-log` writes the log, `kv-spares` prepares segments.
+//! Threads of an open engine: `kv-log` writes the log, `kv-spares` prepares segments,
+//! `kv-expiry` takes away what has expired.
 //! Everything else runs on the caller's thread and waits for shard locks at most,
 //! unless its name says that it waits.
 
 pub mod admin;
 pub mod close;
+mod expiry;
 pub mod open;
 pub mod options;
+pub mod ranges;
 pub mod reads;
 pub mod writes;
 
@@ -18,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::clock::Clock;
-use crate::commit::transaction::Core;
+use crate::commit::Core;
 use crate::disk::DirLock;
 use crate::format::StoreId;
 use crate::recovery::RecoverySummary;
@@ -26,7 +29,7 @@ use options::Options;
 
 pub use admin::{EngineState, Status};
 pub use close::Closed;
-pub use reads::Revealed;
+pub use ranges::{Digest, Digester};
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as
 /// a crash would (only [`Engine::close`] seals the log).
@@ -53,6 +56,7 @@ impl Drop for Inner {
         self.core.log.abandon();
         self.core.log.spares.stop();
         for thread in self.threads.lock().drain(..) {
+            thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!("a thread of the store had panicked");
             }

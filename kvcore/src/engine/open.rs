@@ -9,13 +9,15 @@ use super::options::Options;
 use super::{Engine, Inner};
 use crate::base::clock::SystemClock;
 use crate::base::entropy::{Entropy, SystemEntropy};
+use crate::base::limits::OWN_UNITS;
 use crate::base::revision::Revision;
+use crate::commit::Core;
 use crate::commit::admission::Gate;
 use crate::commit::poison::WriteState;
 use crate::commit::sequencer::Sequencer;
 use crate::commit::sink::PermitSink;
-use crate::commit::transaction::Core;
 use crate::commit::unit::Unit;
+use crate::dedup::{Table, Window};
 use crate::disk::{DirLock, Disk, Environment, FsKind, LogIo};
 use crate::log::ledger::Ledger;
 use crate::log::manifest_file::ManifestFile;
@@ -107,6 +109,7 @@ impl Engine {
         let target = Target {
             shards: Arc::new(Shards::new(options.shards, seeds)),
             memory: Arc::new(Memory::new(options.memory_max_bytes)),
+            requests: Arc::new(Table::new(window(&options), seeds)),
         };
         let ledger = Arc::new(Ledger::new(options.segment_worth()));
         let spares = Spares::adopt(
@@ -149,7 +152,9 @@ impl Engine {
             options.limits.in_flight_bytes,
         );
         let numbering = loaded.numbering;
-        let (sequencer, receiver) = Sequencer::new(numbering.last, numbering.next, units);
+        // Every permit may be on its way at once: those of callers and the store's own.
+        let places = units + OWN_UNITS;
+        let (sequencer, receiver) = Sequencer::new(numbering.last, numbering.next, places);
         let sequencer = Arc::new(sequencer);
         let state = Arc::new(WriteState::default());
         let gate = Gate::new(log.clone(), sequencer.clone(), state.clone(), units, bytes);
@@ -162,27 +167,33 @@ impl Engine {
         }));
         let start = Start {
             disk: environment.disk.clone(),
-            clock: environment.clock.clone(),
+            clock: loaded.clock.clone(),
             entropy: environment.entropy.clone(),
             state: log.clone(),
             policy: options.policy,
             store_id: loaded.manifest.store_id,
             receiver,
-            in_flight_units: units,
+            in_flight_units: places,
             active: loaded.active,
             next: numbering.next,
-            engine_clock_offset: loaded.engine_clock_offset,
         };
         let writer = Writer::new(start, PermitSink::new(gate.clone()));
-        let Target { shards, memory } = target;
+        let Target {
+            shards,
+            memory,
+            requests,
+        } = target;
         let inner = Inner {
             core: Core {
                 shards,
                 memory,
+                requests,
                 sequencer,
                 state,
                 gate,
                 log,
+                clock: loaded.clock,
+                expired: Arc::default(),
             },
             options,
             store_id: loaded.manifest.store_id,
@@ -202,12 +213,15 @@ impl Engine {
     fn start_threads(&self, writer: LogWriter) -> Result<(), OpenError> {
         let log = self.inner.core.log.clone();
         let gate = self.inner.core.gate.clone();
+        let core = self.inner.core.clone();
         let threads = [
             spawn("kv-log", move || run(writer))?,
             spawn("kv-spares", move || {
                 lower_priority();
                 log.spares.run(&|| gate.wake());
             })?,
+            // At normal priority: it takes the locks that writers wait for.
+            spawn("kv-expiry", move || super::expiry::run(&core))?,
         ];
         self.inner.threads.lock().extend(threads);
         Ok(())
@@ -239,6 +253,15 @@ fn ensure_spare(spares: &Spares) {
         && let Err(error) = spares.fill_one()
     {
         tracing::warn!(%error, "no room for another log segment; only deletes are accepted until there is");
+    }
+}
+
+fn window(options: &Options) -> Window {
+    let limits = &options.limits;
+    Window {
+        requests: limits.request_ids,
+        bytes: limits.request_id_bytes,
+        age_ms: limits.request_id_ms,
     }
 }
 

@@ -6,8 +6,9 @@ use crate::base::limits::{
     KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP,
 };
 use crate::disk::LogIo;
+use crate::format::outcome::outcome_max;
 use crate::format::segment_header::SEGMENT_HEADER_BYTES;
-use crate::format::unit::{OP_OVERHEAD, UNIT_OVERHEAD};
+use crate::format::unit::{OP_OVERHEAD, REQUEST_ID_BYTES, UNIT_OVERHEAD};
 use crate::log::SyncPolicy;
 use crate::log::segment::SEAL_ROOM;
 use crate::recovery::OpenError;
@@ -104,7 +105,12 @@ impl Options {
         let single = limits.key_bytes + limits.value_bytes;
         let content = limits.unit_bytes.max(single);
         let operations = content.min(limits.unit_operations);
-        (content + UNIT_OVERHEAD + operations * OP_OVERHEAD) as u64
+        (content + UNIT_OVERHEAD + operations * OP_OVERHEAD) as u64 + self.request_max()
+    }
+
+    /// Upper bound of what a request's id and outcome add to a unit.
+    pub(crate) fn request_max(&self) -> u64 {
+        (REQUEST_ID_BYTES + outcome_max(self.limits.unit_operations)) as u64
     }
 
     /// What one segment can certainly take: its size less header, SEAL and one
@@ -113,6 +119,7 @@ impl Options {
         let unit = crate::commit::admission::Cost {
             bytes: self.unit_encoded_max(),
             deletes_only: false,
+            own: false,
         };
         self.segment_bytes - SEGMENT_HEADER_BYTES as u64 - SEAL_ROOM - unit.reserved()
     }

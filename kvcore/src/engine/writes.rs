@@ -1,34 +1,48 @@
 //! Writes, in three steps for servers and in one for programs that may block.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Engine;
 use super::options::Durability;
 use crate::base::revision::Revision;
 use crate::commit::admission::Admission;
-use crate::commit::mutation::UnitOutcome;
-use crate::commit::{AdmitFailure, Admitted, Error, Mutation, Outcome, Prepared};
+use crate::commit::{
+    AdmitFailure, Admitted, Attempt, Error, Mutation, Outcome, Prepared, RequestId, UnitOutcome,
+};
 use crate::log::watermark::WaitError;
 
 /// How long a blocking write waits for a permit, and then for its durability.
 const ADMIT_LIMIT: Duration = Duration::from_secs(1);
 const DURABLE_LIMIT: Duration = Duration::from_secs(60);
+/// How often a write steps aside for expired keys. Each time a key must have been written
+/// and have ended again in between.
+const ATTEMPTS: u32 = 16;
 
 impl Engine {
-    /// Checks a write against the limits and copies its key and value.
-    pub fn prepare(&self, mutation: &Mutation<'_>) -> Result<Prepared, Error> {
+    /// Checks a write against the limits and copies its key and value. A write that has a
+    /// request id is applied once, however often it comes.
+    pub fn prepare(
+        &self,
+        mutation: &Mutation<'_>,
+        request: Option<RequestId<'_>>,
+    ) -> Result<Prepared, Error> {
         let inner = &self.inner;
-        Prepared::one(mutation, &inner.options.limits, &inner.core.shards)
+        Prepared::one(mutation, request, &inner.options.limits, &inner.core.shards)
     }
 
     /// As [`Engine::prepare`] for a unit of 1 to 1,024 different keys: all or none.
-    pub fn prepare_all(&self, mutations: &[Mutation<'_>]) -> Result<Prepared, Error> {
+    pub fn prepare_all(
+        &self,
+        mutations: &[Mutation<'_>],
+        request: Option<RequestId<'_>>,
+    ) -> Result<Prepared, Error> {
         let inner = &self.inner;
-        Prepared::all(mutations, &inner.options.limits, &inner.core.shards)
+        Prepared::all(
+            mutations,
+            request,
+            &inner.options.limits,
+            &inner.core.shards,
+        )
     }
 
     /// Takes a permit and room in the log, if there is both right now.
@@ -44,18 +58,30 @@ impl Engine {
 
     /// Applies a prepared write of one key on this thread. Does not wait for the log:
     /// what [`Outcome::revision`] needs, the caller waits for.
-    pub fn commit(&self, admitted: Admitted) -> Result<Outcome, Error> {
+    pub fn commit(&self, admitted: Admitted) -> Result<Attempt<Outcome>, Error> {
         self.inner.core.commit(admitted)
     }
 
     /// Applies a prepared unit of several keys: all of them or none.
-    pub fn commit_all(&self, admitted: Admitted) -> Result<UnitOutcome, Error> {
+    pub fn commit_all(&self, admitted: Admitted) -> Result<Attempt<UnitOutcome>, Error> {
         self.inner.core.commit_all(admitted)
     }
 
     /// Writes one key and waits, at most about a minute, until it is as durable as asked.
     pub fn write(&self, mutation: Mutation<'_>, durability: Durability) -> Result<Outcome, Error> {
-        let outcome = self.commit(self.admit_blocking(self.prepare(&mutation)?)?)?;
+        let outcome = self.blocking(self.prepare(&mutation, None)?, Self::commit)?;
+        self.wait_after(outcome.revision, durability)?;
+        Ok(outcome)
+    }
+
+    /// As [`Engine::write`], applied once however often it is called with this id.
+    pub fn write_once(
+        &self,
+        mutation: Mutation<'_>,
+        request: RequestId<'_>,
+        durability: Durability,
+    ) -> Result<Outcome, Error> {
+        let outcome = self.blocking(self.prepare(&mutation, Some(request))?, Self::commit)?;
         self.wait_after(outcome.revision, durability)?;
         Ok(outcome)
     }
@@ -66,7 +92,7 @@ impl Engine {
         mutations: &[Mutation<'_>],
         durability: Durability,
     ) -> Result<UnitOutcome, Error> {
-        let outcome = self.commit_all(self.admit_blocking(self.prepare_all(mutations)?)?)?;
+        let outcome = self.blocking(self.prepare_all(mutations, None)?, Self::commit_all)?;
         self.wait_after(outcome.revision, durability)?;
         Ok(outcome)
     }
@@ -91,45 +117,41 @@ impl Engine {
             })
     }
 
-    fn wait_after(&self, revision: Revision, durability: Durability) -> Result<(), Error> {
+    pub(super) fn wait_after(
+        &self,
+        revision: Revision,
+        durability: Durability,
+    ) -> Result<(), Error> {
         if revision == Revision::NONE {
             return Ok(());
         }
         self.wait(revision, durability, DURABLE_LIMIT)
     }
 
-    fn admit_blocking(&self, prepared: Prepared) -> Result<Admitted, Error> {
-        let prepared = match self.try_admit(prepared) {
-            Ok(admitted) => return Ok(admitted),
-            Err(AdmitFailure::Refused(error)) => return Err(error),
-            Err(AdmitFailure::Busy(prepared)) => prepared,
-        };
-        block_on(self.admit(prepared), ADMIT_LIMIT).unwrap_or(Err(Error::Overloaded))
+    pub(super) fn admit_blocking(&self, prepared: Prepared) -> Result<Admitted, Error> {
+        self.inner.core.gate.admit_within(prepared, ADMIT_LIMIT)
     }
-}
 
-/// Wakes the thread that waits.
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Polls a future on this thread until it is ready or the time is up.
-fn block_on<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
-    let deadline = Instant::now() + limit;
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return Some(output);
+    /// Admits and commits on this thread, stepping aside for expired keys.
+    pub(super) fn blocking<T>(
+        &self,
+        mut prepared: Prepared,
+        commit: impl Fn(&Self, Admitted) -> Result<Attempt<T>, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS {
+            match commit(self, self.admit_blocking(prepared)?)? {
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Due {
+                    prepared: again,
+                    due,
+                } => {
+                    for removal in self.prepare_removal(&due) {
+                        self.commit_removal(self.admit_blocking(removal)?)?;
+                    }
+                    prepared = again;
+                }
+            }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        std::thread::park_timeout(left);
+        Err(Error::Overloaded)
     }
 }

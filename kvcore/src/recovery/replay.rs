@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::error::OpenError;
-use crate::base::op::{OpCode, OpView};
+use crate::base::op::{OpCode, OpView, RequestTag};
 use crate::base::revision::Revision;
+use crate::dedup::{Entry, Table};
+use crate::format::FormatError;
+use crate::format::outcome::decode_outcome;
 use crate::format::unit::units;
 use crate::log::reader::DataFrame;
-use crate::store::{Change, Memory, Record, Shards, apply};
+use crate::store::{Change, Memory, Record, Shards, apply, prepare};
 
 /// Segments that wait for the slowest worker, so that memory stays bounded.
 const AHEAD: usize = 2;
@@ -32,6 +35,7 @@ pub struct Segment {
 pub struct Target {
     pub shards: Arc<Shards>,
     pub memory: Arc<Memory>,
+    pub requests: Arc<Table>,
 }
 
 /// Reads segments one after the other with `next` and applies them with `workers` threads.
@@ -97,6 +101,12 @@ fn run(
                 let offset = frame.payload.start as u64;
                 let unit =
                     unit.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+                if index == 0
+                    && let Some(tag) = &unit.request
+                {
+                    let entry = remembered(target, tag, revision, frame.engine_ms);
+                    entry.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+                }
                 for op in unit.ops() {
                     let place = target.shards.place(op.key);
                     if place.shard % workers == index {
@@ -142,10 +152,31 @@ fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
         } else {
             0
         };
+        if let Change::Put(record) = &change {
+            prepare(shard, place, record);
+        }
         let displaced = apply(shard, place, op.key, change, revision);
         let old = displaced.map_or(0, |record| record.accounted_bytes());
         target.memory.exchange_unlimited(old, new);
     });
+}
+
+/// Takes back what became of a request with an id.
+fn remembered(
+    target: &Target,
+    tag: &RequestTag<'_>,
+    revision: Revision,
+    at_ms: u64,
+) -> Result<(), FormatError> {
+    let (item, _) = decode_outcome(tag.outcome)?;
+    let entry = Entry {
+        fingerprint: tag.fingerprint,
+        revision,
+        outcome: Arc::from(tag.outcome),
+        at_ms,
+    };
+    target.requests.restore(tag.id, item, entry);
+    Ok(())
 }
 
 fn record(op: &OpView<'_>, value: &[u8], revision: Revision) -> Record {

@@ -88,6 +88,7 @@ pub(crate) fn options(policy: SyncPolicy) -> Options {
         unit_bytes: 2200,
         in_flight_units: 64,
         in_flight_bytes: 64 << 10,
+        ..Limits::default()
     };
     options
 }
@@ -388,11 +389,17 @@ pub(crate) fn commit(engine: &Engine, changes: &Changes) -> Option<Revision> {
         .collect();
     let admitted = |prepared| engine.try_admit(prepared).ok();
     let revision = if let [one] = &mutations[..] {
-        let prepared = engine.prepare(one).expect("within the limits");
-        engine.commit(admitted(prepared)?).ok()?.revision
+        let prepared = engine.prepare(one, None).expect("within the limits");
+        engine.commit(admitted(prepared)?).ok()?.done()?.revision
     } else {
-        let prepared = engine.prepare_all(&mutations).expect("within the limits");
-        engine.commit_all(admitted(prepared)?).ok()?.revision
+        let prepared = engine
+            .prepare_all(&mutations, None)
+            .expect("within the limits");
+        engine
+            .commit_all(admitted(prepared)?)
+            .ok()?
+            .done()?
+            .revision
     };
     (revision != Revision::NONE).then_some(revision)
 }

@@ -1,0 +1,61 @@
+//! Removals of expired records: those that somebody met, and those that nobody asks for.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::admission::Admitted;
+use super::error::Error;
+use super::prepared::{Item, Prepared, Work};
+use super::transaction::{Attempt, Core};
+use crate::base::op::Cause;
+use crate::base::revision::Revision;
+use crate::expiry::{sweep, units};
+use crate::store::Record;
+
+/// How long the sweeper waits for a permit before it looks again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// The removal of expired records, as units of moderate size.
+    pub fn prepare_removal(&self, due: &[Record]) -> Vec<Prepared> {
+        if due.is_empty() {
+            return Vec::new();
+        }
+        units(due.to_vec())
+            .into_iter()
+            .map(|records| self.removal(&records))
+            .collect()
+    }
+
+    fn removal(&self, records: &[Record]) -> Prepared {
+        let items = records
+            .iter()
+            .map(|record| Item::take(record, Cause::Expired, &self.shards));
+        Prepared::many(Work::Many(items.collect()))
+    }
+
+    /// Commits a removal. The revision is what the absence reveals: the removal's own, or
+    /// that of whatever has taken the records' place meanwhile.
+    pub fn commit_removal(&self, admitted: Admitted) -> Result<Revision, Error> {
+        let Attempt::Done(outcome) = self.commit_all(admitted)? else {
+            unreachable!("a removal looks past deadlines")
+        };
+        let removed = outcome.count.map_or(0, |count| count.deleted);
+        self.expired.fetch_add(removed, Ordering::Relaxed);
+        Ok(outcome.revealed)
+    }
+
+    /// Takes away a bounded part of what is due. Returns how many records that were; none
+    /// if nothing is due, or if nothing can be removed now.
+    pub fn sweep_turn(&self) -> u64 {
+        let before = self.expired.load(Ordering::Relaxed);
+        sweep(&self.shards, self.clock.now(), |records| {
+            let prepared = self.removal(&records).own();
+            self.gate
+                .admit_within(prepared, PATIENCE)
+                .and_then(|admitted| self.commit_removal(admitted))
+                .is_ok()
+        });
+        self.expired.load(Ordering::Relaxed) - before
+    }
+}

@@ -1,0 +1,52 @@
+//! The end of records whose deadline has passed, for callers and for the thread that takes
+//! away what nobody asks for.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::base::revision::Revision;
+use crate::commit::{Admitted, Core, Error, Prepared};
+use crate::store::Record;
+
+/// How long the sweeper sleeps at most while keys have deadlines, and otherwise.
+const GLANCE: Duration = Duration::from_millis(100);
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// And at least, when something is due that cannot be removed now.
+const BREATH: Duration = Duration::from_millis(5);
+
+impl Engine {
+    /// The removal of expired records, one unit each: to be committed before an absence that
+    /// is due to them is shown or written over.
+    pub fn prepare_removal(&self, due: &[Record]) -> Vec<Prepared> {
+        self.inner.core.prepare_removal(due)
+    }
+
+    /// Commits a removal. The revision is what the absence reveals: the removal's own, or
+    /// that of whatever has taken the records' place meanwhile.
+    pub fn commit_removal(&self, admitted: Admitted) -> Result<Revision, Error> {
+        self.inner.core.commit_removal(admitted)
+    }
+
+    /// Takes away a bounded part of what is due, as the sweeper does.
+    #[cfg(feature = "sim")]
+    pub fn sweep_turn(&self) -> u64 {
+        self.inner.core.sweep_turn()
+    }
+}
+
+/// The sweeper's thread: ends when the store does.
+pub(super) fn run(core: &Core) {
+    while !core.state.draining() {
+        if core.sweep_turn() > 0 {
+            continue;
+        }
+        let pause = match core.shards.next_deadline() {
+            None => LOOK_AROUND,
+            Some(deadline) => {
+                let left = deadline.saturating_sub(core.clock.now());
+                Duration::from_millis(left).clamp(BREATH, GLANCE)
+            }
+        };
+        std::thread::park_timeout(pause);
+    }
+}
