@@ -5,6 +5,8 @@ mod abuse;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bad_model;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod process;

@@ -1,5 +1,6 @@
 //! A daemon in this process, and daemons in processes of their own.
 
+pub(crate) mod model;
 pub(crate) mod raw;
 
 use std::io::{BufRead as _, BufReader, Read as _};
