@@ -165,16 +165,21 @@ impl Store {
     }
 }
 
-fn contents(engine: &Engine) -> Vec<(Vec<u8>, Vec<u8>, u64, u64, u64, u64)> {
+/// Key, value, and the numbers of a record.
+type Content = (Vec<u8>, Vec<u8>, [u64; 4]);
+
+fn contents(engine: &Engine) -> Vec<Content> {
     let mut all = Vec::new();
     engine.for_each(|record| {
         all.push((
             record.key().to_vec(),
             record.value().to_vec(),
-            record.mod_revision().0,
-            record.create_revision().0,
-            record.version(),
-            record.deadline_ms(),
+            [
+                record.mod_revision().0,
+                record.create_revision().0,
+                record.version(),
+                record.deadline_ms(),
+            ],
         ));
     });
     all
