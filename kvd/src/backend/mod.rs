@@ -2,9 +2,11 @@
 //!
 //! [`Store`] is all that a handler knows of an engine. It is used by static
 //! dispatch, so the embedded engine costs no indirection; another engine can be
-//! put here without a handler changing. The types are plain and borrow what they
-//! can: a record is read in place, never copied to pass the seam.
+//! put here without a handler changing. What is asked and what became of it are said
+//! in kvcore's plain words, which borrow what they can: a record is read in place,
+//! never copied to pass the seam.
 
+mod digest;
 pub mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -13,6 +15,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use kvcore::{
+    Action, Compare, Condition, Expire, ExpireCondition, Expiry, Increment, KeyRange, Mutation,
+    Operator, Outcome, Page, PageLimit, Record, RequestId, Target, Txn, TxnBranch, TxnLimits,
+    TxnOp, TxnOutcome, TxnResult,
+};
 
 /// A place in the order of changes; 0 is none.
 pub type Revision = u64;
@@ -32,36 +40,6 @@ pub enum ReadLevel {
     Latest,
 }
 
-/// One change of one key.
-#[derive(Clone, Copy, Debug)]
-pub struct Mutation<'a> {
-    pub key: &'a [u8],
-    pub action: Action<'a>,
-    pub condition: Option<Condition>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Action<'a> {
-    Set { value: &'a [u8] },
-    Delete,
-}
-
-/// What must hold for a mutation to be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    Exists(bool),
-    /// 0: the key must be absent.
-    ModRevision(Revision),
-}
-
-/// One record, held by reference.
-pub trait RecordView: Clone + Send + Sync + 'static {
-    fn value(&self) -> &[u8];
-    fn create_revision(&self) -> Revision;
-    fn mod_revision(&self) -> Revision;
-    fn version(&self) -> u64;
-}
-
 /// Something read, and which state reading it revealed.
 #[derive(Clone, Debug)]
 pub struct Revealed<T> {
@@ -71,16 +49,17 @@ pub struct Revealed<T> {
     pub store_revision: Revision,
 }
 
-/// What became of a mutation.
-#[derive(Clone, Debug)]
-pub struct Outcome<R> {
-    pub applied: bool,
-    /// Of this write; 0 if nothing was applied.
-    pub revision: Revision,
-    /// After a set that was applied the new record, otherwise the one that stands.
-    pub record: Option<R>,
-    pub previous: Option<R>,
-    /// What a reply that changed nothing must wait for.
+/// What a range delete came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RangeDeleted {
+    pub deleted: u64,
+    /// The revisions that it took; 0 if nothing was removed.
+    pub first: Revision,
+    pub last: Revision,
+    /// The limit left keys behind.
+    pub more: bool,
+    /// Remembered from an earlier request with the same id.
+    pub replayed: bool,
     pub revealed: Revision,
     pub store_revision: Revision,
 }
@@ -102,27 +81,98 @@ pub struct Patience {
     pub deadline: Option<Instant>,
 }
 
-/// What stores the data.
-pub trait Store: Clone + Send + Sync + 'static {
-    type Record: RecordView;
+impl Patience {
+    /// Refuses what is too late to begin, or to go on with.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => Err(Error::new(
+                ErrorKind::Deadline,
+                "the deadline passed before anything was applied",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
 
+/// What stores the data.
+///
+/// A key whose time is over is absent for every call here. What a read shows of such a
+/// key may not be taken back by a restart, so its removal is written before the answer
+/// is given, and counts into what the answer reveals.
+pub trait Store: Clone + Send + Sync + 'static {
     fn get(
         &self,
         key: &[u8],
-    ) -> impl Future<Output = Result<Revealed<Option<Self::Record>>, Error>> + Send;
+        patience: Patience,
+    ) -> impl Future<Output = Result<Revealed<Option<Record>>, Error>> + Send;
 
     /// One consistent view of all keys.
     fn batch_get(
         &self,
         keys: &[&[u8]],
-    ) -> impl Future<Output = Result<Revealed<Vec<Option<Self::Record>>>, Error>> + Send;
+        patience: Patience,
+    ) -> impl Future<Output = Result<Revealed<Vec<Option<Record>>>, Error>> + Send;
 
-    /// Applies in memory and hands to the log; waits only to be admitted.
+    /// Applies in memory and hands to the log; waits only to be admitted. An outcome
+    /// that is remembered under `request` is told again, and nothing is applied.
     fn write(
         &self,
         mutation: Mutation<'_>,
+        request: Option<RequestId<'_>>,
         patience: Patience,
-    ) -> impl Future<Output = Result<Outcome<Self::Record>, Error>> + Send;
+    ) -> impl Future<Output = Result<Outcome, Error>> + Send;
+
+    /// As [`Store::write`] for several keys, all or nothing.
+    fn txn(
+        &self,
+        txn: &Txn<'_>,
+        limits: TxnLimits,
+        request: Option<RequestId<'_>>,
+        patience: Patience,
+    ) -> impl Future<Output = Result<TxnOutcome, Error>> + Send;
+
+    /// One page of a range in key order, or from its end if `reverse`, behind the key
+    /// `after`. At least one record if there is any.
+    fn scan(
+        &self,
+        range: &KeyRange,
+        after: Option<&[u8]>,
+        reverse: bool,
+        limit: PageLimit,
+        patience: Patience,
+    ) -> impl Future<Output = Result<Revealed<Page>, Error>> + Send;
+
+    /// How many keys a range holds; counting ends at `limit`.
+    fn count(
+        &self,
+        range: &KeyRange,
+        limit: Option<u64>,
+        patience: Patience,
+    ) -> impl Future<Output = Result<Revealed<u64>, Error>> + Send;
+
+    /// Digest of the keys and values of a range in key order, and their number.
+    fn hash(
+        &self,
+        range: &KeyRange,
+        patience: Patience,
+    ) -> impl Future<Output = Result<Revealed<([u8; 16], u64)>, Error>> + Send {
+        digest::of_range(self, range, patience)
+    }
+
+    /// Removes at most `limit` keys of a range: under one revision, or in pieces.
+    fn delete_range(
+        &self,
+        range: &KeyRange,
+        limit: Option<u64>,
+        atomic: bool,
+        request: Option<RequestId<'_>>,
+        patience: Patience,
+    ) -> impl Future<Output = Result<RangeDeleted, Error>> + Send;
+
+    /// When the record ends, in ms since the Unix epoch; 0 is never.
+    fn expires_at_ms(&self, record: &Record) -> u64;
+    /// How many requests with an id are remembered, and for how long.
+    fn request_window(&self) -> RequestWindow;
 
     fn positions(&self) -> Positions;
     /// A position as a revision that may be shown: the newest at or below it that
@@ -166,6 +216,15 @@ pub enum ErrorKind {
     UnknownOutcome,
     FutureRevision,
     RevisionLost,
+    NotAnInteger,
+    OutOfBounds,
+    RangeTooLarge,
+    ReplyTooLarge,
+    RequestIdReused,
+    BadRequestId,
+    BadTtl,
+    BadNumber,
+    NestedTooDeep,
     /// The caller's deadline passed before anything was applied.
     Deadline,
 }
@@ -176,6 +235,15 @@ pub enum ErrorKind {
 pub struct Error {
     pub kind: ErrorKind,
     pub message: String,
+    /// The newest revision that can be inferred from the refusal: a reader at DURABLE
+    /// is told when that is durable. 0 is none.
+    pub revealed: Revision,
+    /// The operation of a transaction that is at fault, as a path of fields.
+    pub place: String,
+    /// Its index in the list that ran.
+    pub operation_index: Option<usize>,
+    /// Figures that belong to the refusal.
+    pub figures: Vec<(&'static str, u64)>,
 }
 
 impl Error {
@@ -183,8 +251,20 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            revealed: 0,
+            place: String::new(),
+            operation_index: None,
+            figures: Vec::new(),
         }
     }
+}
+
+/// What is remembered of requests with an id.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestWindow {
+    pub count: u64,
+    pub bytes: u64,
+    pub ms: u64,
 }
 
 /// What the engine is doing.

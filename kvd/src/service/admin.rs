@@ -10,7 +10,11 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{CAPABILITIES, signed};
 use super::core::{Core, Seen, answer};
-use super::limits::{PIPELINE_BYTES, PIPELINE_OPERATIONS};
+use super::deadline::Deadline;
+use super::limits::{
+    PAGE_RECORDS, PIPELINE_BYTES, PIPELINE_OPERATIONS, RANGE_DELETE_KEYS, REQUEST_ID_BYTES,
+    TTL_MAX_MS, TXN_DEPTH, TXN_RANGE_KEYS,
+};
 use super::operations::not_yet;
 use crate::backend::{self, Durability, ReadLevel, State, Store};
 use crate::config::value::Value as _;
@@ -115,6 +119,9 @@ impl<S: Store> Core<S> {
 
     fn limits(&self) -> v1::GetLimitsResponse {
         let (settings, limits) = (&self.shared.settings, &self.shared.limits);
+        let store = self.shared.store.get();
+        let remembered = store.map(Store::request_window).unwrap_or_default();
+        let page = limits.page(PAGE_RECORDS);
         v1::GetLimitsResponse {
             header: Some(self.state_header()),
             key_bytes: length(limits.key_bytes),
@@ -132,6 +139,16 @@ impl<S: Store> Core<S> {
             request_bytes: length(limits.request_message()),
             connections: length(settings.max_connections),
             memory_max_bytes: signed(settings.memory_max_bytes.0.unwrap_or(0)),
+            scan_page_records: length(page.records),
+            scan_page_bytes: length(page.bytes),
+            ttl_ms: signed(TTL_MAX_MS),
+            delete_range_keys: length(RANGE_DELETE_KEYS),
+            txn_range_keys: length(TXN_RANGE_KEYS),
+            txn_depth: length(TXN_DEPTH),
+            request_id_bytes: length(REQUEST_ID_BYTES),
+            request_id_window_count: signed(remembered.count),
+            request_id_window_bytes: signed(remembered.bytes),
+            request_id_window_ms: signed(remembered.ms),
             // Of calls that this version does not serve: zero, as documented there.
             ..v1::GetLimitsResponse::default()
         }
@@ -142,9 +159,9 @@ impl<S: Store> Core<S> {
         v1::GetCapabilitiesResponse {
             header: Some(self.state_header()),
             capabilities: CAPABILITIES.iter().map(|c| (*c).into()).collect(),
-            transaction_scope: v1::TransactionScope::Unspecified.into(),
-            ttl_granularity_ms: 0,
-            scan_order: v1::ScanOrder::Unspecified.into(),
+            transaction_scope: v1::TransactionScope::Store.into(),
+            ttl_granularity_ms: 1,
+            scan_order: v1::ScanOrder::Key.into(),
             history: v1::History::None.into(),
             durabilities: [Durability::None, Durability::Logged, Durability::Synced]
                 .map(|d| durability(d).into())
@@ -276,9 +293,16 @@ impl<S: Store> AdminService for Admin<S> {
 
     async fn hash(
         &self,
-        _: Request<v1::HashRequest>,
+        request: Request<v1::HashRequest>,
     ) -> Result<Response<v1::HashResponse>, Status> {
-        self.not_yet("Hash")
+        let core = &*self.core;
+        let deadline = Deadline::of(&request);
+        let hashed = async {
+            let store = core.store()?;
+            let done = core.hash(store, request.get_ref(), deadline).await?;
+            core.finish(store, done, deadline).await
+        };
+        answer(core.begin(Rpc::Hash), hashed.await)
     }
 
     async fn acknowledge_repair(

@@ -10,7 +10,6 @@ use tonic::Code;
 
 use super::convert;
 use super::core::{Core, Done, Headed as _, Seen};
-use super::operations::not_yet;
 use super::status::Refusal;
 use crate::backend::{Revision, Store};
 use crate::telemetry::stats::Rpc;
@@ -28,7 +27,7 @@ pub(crate) struct Answer {
     id: u64,
     rpc: Rpc,
     result: OpResult,
-    /// Absent for errors: they show nothing.
+    /// Absent for errors that show nothing.
     seen: Option<Seen>,
     /// Keys and values, of the operation and of the reply.
     asked: usize,
@@ -171,13 +170,12 @@ fn set_header(result: &mut OpResult, header: v1::ResponseHeader) {
         OpResult::Delete(reply) => reply.set_header(header),
         OpResult::BatchGet(reply) => reply.set_header(header),
         OpResult::BatchWrite(reply) => reply.set_header(header),
-        // Not built: these never come out of an operation.
-        OpResult::Increment(_)
-        | OpResult::Expire(_)
-        | OpResult::Txn(_)
-        | OpResult::Count(_)
-        | OpResult::DeleteRange(_)
-        | OpResult::Error(_) => {}
+        OpResult::Increment(reply) => reply.set_header(header),
+        OpResult::Expire(reply) => reply.set_header(header),
+        OpResult::Txn(reply) => reply.set_header(header),
+        OpResult::Count(reply) => reply.set_header(header),
+        OpResult::DeleteRange(reply) => reply.set_header(header),
+        OpResult::Error(_) => {}
     }
 }
 
@@ -197,7 +195,10 @@ impl<S: Store> Core<S> {
         };
         let (result, seen) = match done {
             Ok((result, seen)) => (result, Some(seen)),
-            Err(refusal) => (OpResult::Error(refusal.inside(place).into_item()), None),
+            Err(refusal) => {
+                let seen = shown(store, refusal.revealed());
+                (OpResult::Error(refusal.inside(place).into_item()), seen)
+            }
         };
         let reply = result_weight(&result) + OVERHEAD;
         Answer {
@@ -210,40 +211,71 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// What to count it as, where its fields are, and what became of it.
+    /// What to count it as, where its fields are, and what became of it. What is asked
+    /// rarely is boxed, so that a pipeline stays small.
     async fn run(&self, store: &S, operation: Option<&Op>) -> (Rpc, &'static str, Ran) {
         match operation {
             Some(Op::Get(get)) => (
                 Rpc::Get,
                 "get",
-                self.get(store, get).await.map(wrap(OpResult::Get)),
+                self.get(store, get, None).await.map(wrap(OpResult::Get)),
             ),
             Some(Op::Set(set)) => (
                 Rpc::Set,
                 "set",
-                self.set(store, set, None).await.map(wrap(OpResult::Set)),
+                self.change(store, set, None).await.map(wrap(OpResult::Set)),
             ),
             Some(Op::Delete(delete)) => {
-                let done = self.delete(store, delete, None).await;
+                let done = self.change(store, delete, None).await;
                 (Rpc::Delete, "delete", done.map(wrap(OpResult::Delete)))
             }
-            Some(Op::BatchGet(batch)) => {
-                let done = self.batch_get(store, batch).await;
+            Some(Op::Increment(increment)) => {
+                let done = self.change(store, increment, None).await;
                 (
-                    Rpc::BatchGet,
-                    "batch_get",
-                    done.map(wrap(OpResult::BatchGet)),
+                    Rpc::Increment,
+                    "increment",
+                    done.map(wrap(OpResult::Increment)),
                 )
+            }
+            Some(Op::Expire(expire)) => {
+                let done = self.change(store, expire, None).await;
+                (Rpc::Expire, "expire", done.map(wrap(OpResult::Expire)))
+            }
+            other => Box::pin(self.run_large(store, other)).await,
+        }
+    }
+
+    /// The operations on many keys.
+    async fn run_large(&self, store: &S, operation: Option<&Op>) -> (Rpc, &'static str, Ran) {
+        match operation {
+            Some(Op::BatchGet(batch)) => {
+                let done = self.batch_get(store, batch, None).await;
+                let done = done.map(wrap(OpResult::BatchGet));
+                (Rpc::BatchGet, "batch_get", done)
             }
             Some(Op::BatchWrite(batch)) => {
                 let done = self.batch_write(store, batch, None).await;
-                (
-                    Rpc::BatchWrite,
-                    "batch_write",
-                    done.map(wrap(OpResult::BatchWrite)),
-                )
+                let done = done.map(wrap(OpResult::BatchWrite));
+                (Rpc::BatchWrite, "batch_write", done)
             }
-            other => (Rpc::NotYet, "operation", Err(not_served(other))),
+            Some(Op::Txn(txn)) => {
+                let done = self.txn(store, txn, None).await;
+                (Rpc::Txn, "txn", done.map(wrap(OpResult::Txn)))
+            }
+            Some(Op::Count(count)) => {
+                let done = self.count(store, count, None).await;
+                (Rpc::Count, "count", done.map(wrap(OpResult::Count)))
+            }
+            Some(Op::DeleteRange(delete)) => {
+                let done = self.delete_range(store, delete, None).await;
+                let done = done.map(wrap(OpResult::DeleteRange));
+                (Rpc::DeleteRange, "delete_range", done)
+            }
+            _ => {
+                let nothing = "no operation that this version knows is set";
+                let refused = Err(convert::unsupported("oneof", nothing));
+                (Rpc::NotYet, "operation", refused)
+            }
         }
     }
 }
@@ -254,15 +286,14 @@ fn wrap<T>(variant: fn(T) -> OpResult) -> impl FnOnce(Done<T>) -> (OpResult, See
     move |done| (variant(done.reply), done.seen)
 }
 
-fn not_served(operation: Option<&Op>) -> Refusal {
-    match operation {
-        Some(Op::Increment(_)) => not_yet("Increment"),
-        Some(Op::Expire(_)) => not_yet("Expire"),
-        Some(Op::Txn(_)) => not_yet("Txn"),
-        Some(Op::Count(_)) => not_yet("Count"),
-        Some(Op::DeleteRange(_)) => not_yet("DeleteRange"),
-        _ => convert::unsupported("oneof", "no operation that this version knows is set"),
-    }
+/// An error that gives something away of the state waits like a read of it.
+fn shown<S: Store>(store: &S, revealed: Revision) -> Option<Seen> {
+    (revealed > 0).then(|| Seen {
+        store_revision: store.store_revision(),
+        reveals: revealed,
+        wait: Some((Level::Durable, revealed)),
+        wrote: false,
+    })
 }
 
 /// Bytes of keys and values that an operation brings.
@@ -271,6 +302,8 @@ pub(crate) fn weight(operation: &v1::Operation) -> usize {
         Some(Op::Get(get)) => get.key.len(),
         Some(Op::Set(set)) => set.key.len() + set.value.len(),
         Some(Op::Delete(delete)) => delete.key.len(),
+        Some(Op::Increment(increment)) => increment.key.len(),
+        Some(Op::Expire(expire)) => expire.key.len(),
         Some(Op::BatchWrite(batch)) => batch.operations.iter().map(item_weight).sum(),
         Some(other) => other.encoded_len(),
         None => 0,
@@ -282,7 +315,9 @@ pub(crate) fn item_weight(item: &v1::BatchWriteOperation) -> usize {
     match &item.operation {
         Some(Item::Set(set)) => set.key.len() + set.value.len(),
         Some(Item::Delete(delete)) => delete.key.len(),
-        Some(Item::Increment(_) | Item::Expire(_)) | None => 0,
+        Some(Item::Increment(increment)) => increment.key.len(),
+        Some(Item::Expire(expire)) => expire.key.len(),
+        None => 0,
     }
 }
 

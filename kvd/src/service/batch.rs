@@ -11,9 +11,11 @@ use super::answers::item_weight;
 use super::convert;
 use super::core::{Core, Done, Seen, read_wait};
 use super::limits::Limits;
-use super::operations::{Effects, check_delete, check_set, not_yet};
+use super::mutations::Change;
+use super::operations::Effects;
+use super::requests::Asked;
 use super::status::Refusal;
-use crate::backend::{Condition, Store};
+use crate::backend::{Mutation, Outcome, RequestId, Store};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -22,6 +24,7 @@ impl<S: Store> Core<S> {
         &self,
         store: &S,
         request: &v1::BatchGetRequest,
+        deadline: Option<Instant>,
     ) -> Result<Done<v1::BatchGetResponse>> {
         let limits = &self.shared.limits;
         let bytes = request.keys.iter().map(bytes::Bytes::len).sum();
@@ -31,13 +34,13 @@ impl<S: Store> Core<S> {
         }
         let level = convert::read_level(request.options.as_ref(), store.default_read_level())?;
         let keys: Vec<&[u8]> = request.keys.iter().map(AsRef::as_ref).collect();
-        let found = store.batch_get(&keys).await?;
+        let found = store.batch_get(&keys, limits.patience(deadline)).await?;
         let mut room = Room::new(limits);
         let results = request.keys.iter().zip(&found.value).map(|(key, record)| {
             let result = match record {
                 None => batch_get_result::Result::Missing(v1::Missing {}),
                 Some(record) => {
-                    let record = convert::record(key.clone(), record);
+                    let record = convert::record(store, key.clone(), record);
                     match room.take(record.encoded_len()) {
                         Ok(()) => batch_get_result::Result::Record(record),
                         Err(full) => batch_get_result::Result::Error(full.into_item()),
@@ -71,39 +74,34 @@ impl<S: Store> Core<S> {
         request: &v1::BatchWriteRequest,
         deadline: Option<Instant>,
     ) -> Result<Done<v1::BatchWriteResponse>> {
-        let conditions = check_batch(request, &self.shared.limits)?;
-        let durability = convert::durability(request.options.as_ref(), store.default_durability())?;
+        let mutations = check_batch(request, &self.shared.limits)?;
+        let asked = Asked::of(request, store)?;
         let mut batch = Batch {
-            results: Vec::with_capacity(conditions.len()),
+            results: Vec::with_capacity(mutations.len()),
             room: Room::new(&self.shared.limits),
             effects: Effects::default(),
+            applied: false,
+            repeated: true,
         };
-        for (operation, condition) in request.operations.iter().zip(conditions) {
-            use batch_write_operation::Operation as Op;
-            match &operation.operation {
-                Some(Op::Set(set)) => {
-                    let applied = self.apply_set(store, set, condition, deadline).await;
-                    batch.add(applied, batch_write_result::Result::Set);
-                }
-                Some(Op::Delete(delete)) => {
-                    let applied = self.apply_delete(store, delete, condition, deadline).await;
-                    batch.add(applied, batch_write_result::Result::Delete);
-                }
-                // The check has refused the others.
-                Some(Op::Increment(_) | Op::Expire(_)) | None => {}
-            }
+        for (item, (operation, mutation)) in (0..).zip(request.operations.iter().zip(mutations)) {
+            let of_item = Asked {
+                request: asked.request.map(|request| RequestId { item, ..request }),
+                ..asked
+            };
+            let written = self.write(store, mutation, of_item, deadline).await;
+            batch.add(store, operation, written);
         }
         if batch.effects.store_revision == 0 {
             // Every item failed, so none has told.
             batch.effects.store_revision = store.store_revision();
         }
         Ok(Done {
+            seen: batch.effects.seen(store, asked.durability),
             reply: v1::BatchWriteResponse {
                 header: None,
+                replayed: batch.applied && batch.repeated,
                 results: batch.results,
-                replayed: false,
             },
-            seen: batch.effects.seen(store, durability),
         })
     }
 }
@@ -113,28 +111,69 @@ struct Batch {
     results: Vec<v1::BatchWriteResult>,
     room: Room,
     effects: Effects,
+    /// Whether any item was applied, and whether all that were are remembered ones.
+    applied: bool,
+    repeated: bool,
 }
 
 impl Batch {
-    fn add<T: prost::Message>(
+    fn add<S: Store>(
         &mut self,
-        applied: Result<(T, Effects)>,
-        wrap: fn(T) -> batch_write_result::Result,
+        store: &S,
+        operation: &v1::BatchWriteOperation,
+        written: Result<Outcome>,
     ) {
-        let result = applied.and_then(|(reply, effects)| {
-            self.effects = self.effects.and(effects);
-            let fits = self.room.take(reply.encoded_len());
-            fits.map_err(|full| {
-                full.with("applied", effects.written > 0)
-                    .with("revision", effects.written)
-            })?;
-            Ok(wrap(reply))
-        });
+        let result = match written {
+            Ok(outcome) => {
+                self.effects = self.effects.and(Effects::of(&outcome));
+                self.applied |= outcome.applied;
+                self.repeated &= outcome.replayed || !outcome.applied;
+                let result = reply(store, operation, &outcome);
+                let fits = self.room.take(length(&result));
+                fits.map(|()| result).map_err(|full| {
+                    full.with("applied", outcome.applied)
+                        .with("revision", outcome.revision.0)
+                })
+            }
+            Err(refusal) => {
+                self.effects = self.effects.and(Effects::shown(refusal.revealed()));
+                Err(refusal)
+            }
+        };
         let result =
             result.unwrap_or_else(|refusal| batch_write_result::Result::Error(refusal.into_item()));
         self.results.push(v1::BatchWriteResult {
             result: Some(result),
         });
+    }
+}
+
+fn reply<S: Store>(
+    store: &S,
+    operation: &v1::BatchWriteOperation,
+    outcome: &Outcome,
+) -> batch_write_result::Result {
+    use batch_write_operation::Operation as Op;
+    use batch_write_result::Result as Item;
+    match &operation.operation {
+        Some(Op::Set(set)) => Item::Set(set.reply(store, outcome)),
+        Some(Op::Delete(delete)) => Item::Delete(delete.reply(store, outcome)),
+        Some(Op::Increment(increment)) => Item::Increment(increment.reply(store, outcome)),
+        Some(Op::Expire(expire)) => Item::Expire(expire.reply(store, outcome)),
+        // The check has refused it.
+        None => Item::Error(v1::Error::default()),
+    }
+}
+
+/// Bytes of a result without its frame.
+fn length(result: &batch_write_result::Result) -> usize {
+    use batch_write_result::Result as Item;
+    match result {
+        Item::Set(reply) => reply.encoded_len(),
+        Item::Delete(reply) => reply.encoded_len(),
+        Item::Increment(reply) => reply.encoded_len(),
+        Item::Expire(reply) => reply.encoded_len(),
+        Item::Error(error) => error.encoded_len(),
     }
 }
 
@@ -170,25 +209,32 @@ impl Room {
     }
 }
 
-fn check_batch(request: &v1::BatchWriteRequest, limits: &Limits) -> Result<Vec<Option<Condition>>> {
+fn check_batch<'a>(
+    request: &'a v1::BatchWriteRequest,
+    limits: &Limits,
+) -> Result<Vec<Mutation<'a>>> {
     use batch_write_operation::Operation as Op;
     let bytes = request.operations.iter().map(item_weight).sum();
     convert::batch("operations", request.operations.len(), bytes, limits)?;
-    let check = |(i, item): (usize, &v1::BatchWriteOperation)| match &item.operation {
-        Some(Op::Set(set)) => convert::no_options(set.options.as_ref())
-            .and_then(|()| check_set(set, limits))
-            .map_err(|e| e.inside(&place(i, "set"))),
-        Some(Op::Delete(delete)) => convert::no_options(delete.options.as_ref())
-            .and_then(|()| check_delete(delete, limits))
-            .map_err(|e| e.inside(&place(i, "delete"))),
-        Some(Op::Increment(_)) => Err(not_yet("Increment").inside(&place(i, "increment"))),
-        Some(Op::Expire(_)) => Err(not_yet("Expire").inside(&place(i, "expire"))),
+    let check = |(i, item): (usize, &'a v1::BatchWriteOperation)| match &item.operation {
+        Some(Op::Set(set)) => part(set, limits).map_err(|e| e.inside(&place(i, "set"))),
+        Some(Op::Delete(delete)) => part(delete, limits).map_err(|e| e.inside(&place(i, "delete"))),
+        Some(Op::Increment(increment)) => {
+            part(increment, limits).map_err(|e| e.inside(&place(i, "increment")))
+        }
+        Some(Op::Expire(expire)) => part(expire, limits).map_err(|e| e.inside(&place(i, "expire"))),
         None => Err(convert::unsupported(
             &format!("operations[{i}]"),
             "no operation that this version knows is set",
         )),
     };
     request.operations.iter().enumerate().map(check).collect()
+}
+
+/// A change inside a batch or a transaction, which has no options of its own.
+pub(super) fn part<'a, R: Change>(request: &'a R, limits: &Limits) -> Result<Mutation<'a>> {
+    convert::no_options(request.options())?;
+    request.mutation(limits)
 }
 
 /// What a batch item's place is called in errors.

@@ -5,16 +5,19 @@
 //! refused by the name of its field.
 
 use bytes::Bytes;
-use kvproto::v1::{self, ErrorReason as Reason, condition::Test, key_range::Range};
+use kvproto::v1::{self, ErrorReason as Reason, condition::Test};
 
 use super::limits::Limits;
 use super::status::Refusal;
-use crate::backend::{Condition, Durability, ReadLevel, RecordView, Revision};
+use crate::backend::{Condition, Durability, ReadLevel, Record, Revision, Store};
 
 /// What `require` may name, and what GetCapabilities lists.
-pub const CAPABILITIES: [v1::Capability; 9] = [
+pub const CAPABILITIES: [v1::Capability; 21] = [
     v1::Capability::ConditionExists,
     v1::Capability::ConditionModRevision,
+    v1::Capability::ConditionVersion,
+    v1::Capability::ConditionValue,
+    v1::Capability::ConditionCreateRevision,
     v1::Capability::ReturnPrevious,
     v1::Capability::BatchGet,
     v1::Capability::BatchWrite,
@@ -22,6 +25,15 @@ pub const CAPABILITIES: [v1::Capability; 9] = [
     v1::Capability::WaitDurable,
     v1::Capability::WriteDurability,
     v1::Capability::ReadLevel,
+    v1::Capability::RequestId,
+    v1::Capability::Ttl,
+    v1::Capability::Increment,
+    v1::Capability::Txn,
+    v1::Capability::TxnRange,
+    v1::Capability::TxnNested,
+    v1::Capability::Scan,
+    v1::Capability::DeleteRange,
+    v1::Capability::Hash,
 ];
 
 /// Values from this size on are shared with the store instead of copied.
@@ -50,7 +62,7 @@ pub fn value(value: &[u8], limits: &Limits) -> Result<(), Refusal> {
     )
 }
 
-fn within(reason: Reason, what: &str, size: usize, limit: usize) -> Result<(), Refusal> {
+pub fn within(reason: Reason, what: &str, size: usize, limit: usize) -> Result<(), Refusal> {
     if size <= limit {
         return Ok(());
     }
@@ -164,12 +176,6 @@ pub fn durability(
         return Ok(default);
     };
     require(&options.require).map_err(|e| e.inside("options"))?;
-    if !options.request_id.is_empty() {
-        return Err(unsupported(
-            "options.request_id",
-            "this version does not remember requests, so a retry would not be safe",
-        ));
-    }
     match v1::Durability::try_from(options.durability) {
         Ok(v1::Durability::Unspecified) => Ok(default),
         Ok(v1::Durability::None) => Ok(Durability::None),
@@ -179,90 +185,72 @@ pub fn durability(
     }
 }
 
-fn unknown_number(field: &str, number: i32) -> Refusal {
+pub fn unknown_number(field: &str, number: i32) -> Refusal {
     unsupported(
         field,
         &format!("this version does not know number {number}"),
     )
 }
 
-/// Items of a batch have no options of their own.
+/// Items of a batch or a transaction have no options of their own.
 pub fn no_options<T>(options: Option<&T>) -> Result<(), Refusal> {
     match options {
         None => Ok(()),
-        Some(_) => Err(Refusal::new(
-            Reason::OptionConflict,
-            "an item of a batch has no options of its own: set those of the batch",
-        )
-        .field("options")),
-    }
-}
-
-pub fn no_expiry(expiry: Option<&v1::Expiry>) -> Result<(), Refusal> {
-    match expiry {
-        None => Ok(()),
-        Some(v1::Expiry { when: None }) => Err(unsupported(
-            "expiry",
-            "the message is present but says nothing",
+        Some(_) => Err(conflict(
+            "options",
+            "a part of a batch or transaction has no options of its own: set those of the whole",
         )),
-        Some(_) => Err(unsupported("expiry", "this version does not expire keys")),
     }
 }
 
-pub fn condition(condition: Option<&v1::Condition>) -> Result<Option<Condition>, Refusal> {
+pub fn conflict(field: &str, problem: &str) -> Refusal {
+    Refusal::new(Reason::OptionConflict, problem).field(field)
+}
+
+pub fn bad_number(field: &str, problem: &str) -> Refusal {
+    Refusal::new(Reason::BadNumber, format!("{field}: {problem}")).field(field)
+}
+
+pub fn condition<'a>(
+    condition: Option<&'a v1::Condition>,
+    limits: &Limits,
+) -> Result<Option<Condition<'a>>, Refusal> {
     let Some(condition) = condition else {
         return Ok(None);
     };
-    let not_here = |name: &str| {
-        let field = format!("condition.{name}");
-        Err(unsupported(
-            &field,
-            "this version knows the conditions exists and mod_revision",
-        ))
-    };
-    match &condition.test {
-        Some(Test::Exists(exists)) => Ok(Some(Condition::Exists(*exists))),
-        Some(Test::ModRevision(number)) => {
-            let number = revision("condition.mod_revision", *number)?;
-            Ok(Some(Condition::ModRevision(number)))
+    let number = |name, number| revision(&format!("condition.{name}"), number);
+    Ok(Some(match &condition.test {
+        Some(Test::Exists(exists)) => Condition::Exists(*exists),
+        Some(Test::ModRevision(wanted)) => {
+            Condition::ModRevision(kvcore::Revision(number("mod_revision", *wanted)?))
         }
-        Some(Test::Version(_)) => not_here("version"),
-        Some(Test::Value(_)) => not_here("value"),
-        Some(Test::CreateRevision(_)) => not_here("create_revision"),
-        None => Err(unsupported(
-            "condition",
-            "the message is present but tests nothing",
-        )),
-    }
+        Some(Test::CreateRevision(wanted)) => {
+            Condition::CreateRevision(kvcore::Revision(number("create_revision", *wanted)?))
+        }
+        Some(Test::Version(wanted)) => Condition::Version(number("version", *wanted)?),
+        Some(Test::Value(wanted)) => {
+            value(wanted, limits).map_err(|e| e.inside("condition"))?;
+            Condition::Value(wanted)
+        }
+        None => {
+            return Err(unsupported(
+                "condition",
+                "the message is present but tests nothing",
+            ));
+        }
+    }))
 }
 
+/// A revision or a version.
 pub fn revision(field: &str, number: i64) -> Result<Revision, Refusal> {
-    Revision::try_from(number).map_err(|_| {
-        Refusal::new(
-            Reason::BadNumber,
-            format!("{field}: a revision is not negative: {number}"),
-        )
-        .field(field)
-    })
+    u64::try_from(number).map_err(|_| bad_number(field, &format!("it is not negative: {number}")))
 }
 
-/// A range has to be said: nothing that was left out ever means everything.
-pub fn range(range: Option<&v1::KeyRange>) -> Result<(), Refusal> {
-    let problem = match range.map(|range| &range.range) {
-        None => "there is no range",
-        Some(None) => "the range is present but names nothing",
-        Some(Some(Range::Prefix(prefix))) if prefix.is_empty() => "the prefix is empty",
-        Some(Some(Range::Key(key))) if key.is_empty() => "the key is empty",
-        Some(Some(Range::Span(span))) if !span.end.is_empty() && span.end <= span.start => {
-            "the span ends before it starts"
-        }
-        Some(Some(_)) => return Ok(()),
-    };
-    Err(Refusal::new(
-        Reason::BadRange,
-        format!("{problem}: say which keys, or `all` to mean every key"),
-    )
-    .field("range"))
+/// A limit; 0 is none.
+pub fn limit(field: &str, number: i64) -> Result<Option<u64>, Refusal> {
+    let number = u64::try_from(number)
+        .map_err(|_| bad_number(field, &format!("a limit is not negative: {number}")))?;
+    Ok((number > 0).then_some(number))
 }
 
 /// For the wire; revisions stay far below 2^63.
@@ -271,7 +259,7 @@ pub fn signed(number: u64) -> i64 {
 }
 
 /// The record with key and value.
-pub fn record<R: RecordView>(key: Bytes, record: &R) -> v1::Record {
+pub fn record<S: Store>(store: &S, key: Bytes, record: &Record) -> v1::Record {
     let value = record.value();
     let value = if value.len() < SHARE_FROM {
         Bytes::copy_from_slice(value)
@@ -281,25 +269,27 @@ pub fn record<R: RecordView>(key: Bytes, record: &R) -> v1::Record {
     v1::Record {
         key,
         value,
-        ..numbers(record)
+        ..numbers(store, record)
     }
 }
 
-/// The record without key and value. No call of this version gives a record an
-/// expiry or a lease.
-pub fn numbers<R: RecordView>(record: &R) -> v1::Record {
+/// The record without key and value.
+pub fn numbers<S: Store>(store: &S, record: &Record) -> v1::Record {
     v1::Record {
-        create_revision: signed(record.create_revision()),
-        mod_revision: signed(record.mod_revision()),
+        key: Bytes::new(),
+        value: Bytes::new(),
+        create_revision: signed(record.create_revision().0),
+        mod_revision: signed(record.mod_revision().0),
         version: signed(record.version()),
-        ..v1::Record::default()
+        expires_at_ms: signed(store.expires_at_ms(record)),
+        lease_id: signed(record.lease_id()),
     }
 }
 
 /// Lends a record's value to a reply for as long as that is being sent.
-struct Shared<R>(R);
+struct Shared(Record);
 
-impl<R: RecordView> AsRef<[u8]> for Shared<R> {
+impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         self.0.value()
     }

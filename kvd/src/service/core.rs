@@ -72,6 +72,11 @@ impl<S: Store> Shared<S> {
             .is_some_and(|store| store.failure().is_some())
     }
 
+    /// First bytes of the store's id.
+    pub(super) fn tag(&self) -> [u8; 8] {
+        self.tag.get().copied().unwrap_or_default()
+    }
+
     /// The opaque resume point of `revision`: format, revision, store.
     fn position(&self, revision: Revision) -> Bytes {
         let mut position = [1; 17];
@@ -140,6 +145,13 @@ headed!(
     DeleteResponse,
     BatchGetResponse,
     BatchWriteResponse,
+    IncrementResponse,
+    ExpireResponse,
+    TxnResponse,
+    ScanResponse,
+    CountResponse,
+    DeleteRangeResponse,
+    HashResponse,
     PipelineResponse,
     WaitDurableResponse,
 );
@@ -187,6 +199,19 @@ impl<S: Store> Core<S> {
         };
         let wait = self.waiters.wait(store, revision, level, deadline);
         wait.await.map_err(|unreached| seen.unreached(&unreached))
+    }
+
+    /// A refusal that gives something away of the state is told when a read might be.
+    pub async fn told(&self, store: &S, refusal: Refusal, deadline: Option<Instant>) -> Refusal {
+        let revealed = refusal.revealed();
+        if revealed == 0 {
+            return refusal;
+        }
+        let wait = self.waiters.wait(store, revealed, Level::Durable, deadline);
+        match wait.await {
+            Ok(()) => refusal,
+            Err(unreached) => Refusal::read_unreached(&unreached, revealed),
+        }
     }
 
     /// The header of a reply made now. Positions go into the outermost one alone.

@@ -1,6 +1,7 @@
 //! KvService: each call begins, runs its operation, waits, and ends its count.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::stream::BoxStream;
 use kvproto::v1::{self, kv_service_server::KvService};
@@ -9,8 +10,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert;
 use super::core::{Core, Done, Headed as _, Seen, answer};
 use super::deadline::Deadline;
-use super::operations::not_yet;
 use super::pipeline;
+use super::scan;
 use super::status::Refusal;
 use crate::backend::Store;
 use crate::connection::Peer;
@@ -27,20 +28,6 @@ impl<S: Store> Kv<S> {
     pub fn new(core: Arc<Core<S>>) -> Self {
         Self { core }
     }
-
-    fn not_yet<T>(&self, what: &str) -> Result<Response<T>, Status> {
-        answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
-    }
-
-    /// A call on a range that is not built; a range that is wrong is told first.
-    fn range_not_yet<T>(
-        &self,
-        what: &str,
-        range: Option<&v1::KeyRange>,
-    ) -> Result<Response<T>, Status> {
-        let refused = convert::range(range).and_then(|()| Err(not_yet(what)));
-        answer(self.core.begin(Rpc::NotYet), refused)
-    }
 }
 
 impl<S: Store> Core<S> {
@@ -50,6 +37,7 @@ impl<S: Store> Core<S> {
         &self,
         store: &S,
         request: &v1::WaitDurableRequest,
+        _: Option<Instant>,
     ) -> Result<Done<v1::WaitDurableResponse>, Refusal> {
         convert::require(&request.require)?;
         let mut revision = convert::revision("revision", request.revision)?;
@@ -72,7 +60,7 @@ impl<S: Store> Core<S> {
 
 /// A unary call: the operation, then its end.
 macro_rules! unary {
-    ($self:ident, $rpc:ident, $request:ident, $operation:ident $(, $deadline:ident)?) => {{
+    ($self:ident, $rpc:ident, $request:ident, $operation:ident) => {{
         let core = &*$self.core;
         let call = core.begin(Rpc::$rpc);
         let deadline = Deadline::of(&$request);
@@ -81,8 +69,10 @@ macro_rules! unary {
         let result = async {
             let store = core.store()?;
             core.keeps_up(peer)?;
-            $(let $deadline = deadline;)?
-            let done = core.$operation(store, request $(, $deadline)?).await?;
+            let done = match core.$operation(store, request, deadline).await {
+                Ok(done) => done,
+                Err(refusal) => return Err(core.told(store, refusal, deadline).await),
+            };
             let reply = core.finish(store, done, deadline).await?;
             if let Some(peer) = peer {
                 peer.owes(reply.weight());
@@ -106,14 +96,14 @@ impl<S: Store> KvService for Kv<S> {
         &self,
         request: Request<v1::SetRequest>,
     ) -> Result<Response<v1::SetResponse>, Status> {
-        unary!(self, Set, request, set, at)
+        unary!(self, Set, request, change)
     }
 
     async fn delete(
         &self,
         request: Request<v1::DeleteRequest>,
     ) -> Result<Response<v1::DeleteResponse>, Status> {
-        unary!(self, Delete, request, delete, at)
+        unary!(self, Delete, request, change)
     }
 
     async fn batch_get(
@@ -127,7 +117,7 @@ impl<S: Store> KvService for Kv<S> {
         &self,
         request: Request<v1::BatchWriteRequest>,
     ) -> Result<Response<v1::BatchWriteResponse>, Status> {
-        unary!(self, BatchWrite, request, batch_write, at)
+        unary!(self, BatchWrite, request, batch_write)
     }
 
     async fn wait_durable(
@@ -158,20 +148,37 @@ impl<S: Store> KvService for Kv<S> {
 
     async fn increment(
         &self,
-        _: Request<v1::IncrementRequest>,
+        request: Request<v1::IncrementRequest>,
     ) -> Result<Response<v1::IncrementResponse>, Status> {
-        self.not_yet("Increment")
+        unary!(self, Increment, request, change)
     }
 
     async fn expire(
         &self,
-        _: Request<v1::ExpireRequest>,
+        request: Request<v1::ExpireRequest>,
     ) -> Result<Response<v1::ExpireResponse>, Status> {
-        self.not_yet("Expire")
+        unary!(self, Expire, request, change)
     }
 
-    async fn txn(&self, _: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {
-        self.not_yet("Txn")
+    async fn txn(
+        &self,
+        request: Request<v1::TxnRequest>,
+    ) -> Result<Response<v1::TxnResponse>, Status> {
+        unary!(self, Txn, request, txn)
+    }
+
+    async fn count(
+        &self,
+        request: Request<v1::CountRequest>,
+    ) -> Result<Response<v1::CountResponse>, Status> {
+        unary!(self, Count, request, count)
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<v1::DeleteRangeRequest>,
+    ) -> Result<Response<v1::DeleteRangeResponse>, Status> {
+        unary!(self, DeleteRange, request, delete_range)
     }
 
     type ScanStream = BoxStream<'static, Result<v1::ScanResponse, Status>>;
@@ -180,20 +187,9 @@ impl<S: Store> KvService for Kv<S> {
         &self,
         request: Request<v1::ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
-        self.range_not_yet("Scan", request.get_ref().range.as_ref())
-    }
-
-    async fn count(
-        &self,
-        request: Request<v1::CountRequest>,
-    ) -> Result<Response<v1::CountResponse>, Status> {
-        self.range_not_yet("Count", request.get_ref().range.as_ref())
-    }
-
-    async fn delete_range(
-        &self,
-        request: Request<v1::DeleteRangeRequest>,
-    ) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        self.range_not_yet("DeleteRange", request.get_ref().range.as_ref())
+        match scan::begin(&self.core, &request) {
+            Ok(stream) => Ok(Response::new(stream)),
+            Err(refusal) => answer(self.core.begin(Rpc::Scan), Err(refusal)),
+        }
     }
 }

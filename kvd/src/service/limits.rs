@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::backend::Patience;
+use crate::backend::{PageLimit, Patience, TxnLimits};
 use crate::config::Settings;
 
 /// What the decoder of a message may need beside its keys and values.
@@ -10,6 +10,15 @@ const SLACK: usize = 64 << 10;
 /// Unanswered operations and bytes at which a pipeline stops reading.
 pub const PIPELINE_OPERATIONS: usize = 4096;
 pub const PIPELINE_BYTES: usize = 4 << 20;
+/// Most records and bytes of one page of a scan.
+pub const PAGE_RECORDS: usize = 1000;
+pub const PAGE_BYTES: usize = 1 << 20;
+/// Longest request id.
+pub const REQUEST_ID_BYTES: usize = 64;
+/// What the engine sets for every server.
+pub use kvcore::base::limits::{
+    NESTING as TXN_DEPTH, RANGE_DELETE_KEYS, RANGE_VISITS as TXN_RANGE_KEYS, TTL_MAX_MS,
+};
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -41,6 +50,23 @@ impl Limits {
     /// Longest reply message that is encoded.
     pub fn reply_message(&self) -> usize {
         self.reply_bytes.max(self.key_bytes + self.value_bytes) + SLACK
+    }
+
+    pub fn txn(&self) -> TxnLimits {
+        TxnLimits {
+            reply_bytes: self.reply_bytes,
+        }
+    }
+
+    /// A page of at most `records`; 0 is as many as there may be.
+    pub fn page(&self, records: usize) -> PageLimit {
+        PageLimit {
+            records: match records {
+                0 => PAGE_RECORDS,
+                asked => asked.min(PAGE_RECORDS),
+            },
+            bytes: PAGE_BYTES.min(self.reply_bytes),
+        }
     }
 
     pub fn patience(&self, deadline: Option<std::time::Instant>) -> Patience {

@@ -6,11 +6,18 @@ mod batch;
 pub mod convert;
 pub mod core;
 pub mod deadline;
+mod expiry;
 pub mod kv;
 pub mod limits;
+mod mutations;
 pub mod not_yet;
 mod operations;
 mod pipeline;
+mod ranges;
+mod requests;
+mod scan;
 pub mod status;
 #[cfg(test)]
 mod tests;
+mod token;
+mod txn;

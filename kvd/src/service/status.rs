@@ -12,7 +12,7 @@ use kvproto::v1::{self, ErrorReason as Reason};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::backend::{Error, ErrorKind};
+use crate::backend::{Error, ErrorKind, Revision};
 use crate::waiter::Unreached;
 
 /// Something that is not done, and why.
@@ -27,6 +27,8 @@ struct Inner {
     field: String,
     retry_after: Option<Duration>,
     metadata: Vec<(&'static str, String)>,
+    /// See [`Refusal::revealed`].
+    revealed: Revision,
 }
 
 impl fmt::Debug for Refusal {
@@ -89,6 +91,7 @@ impl Refusal {
             field: String::new(),
             retry_after: retry_after(reason),
             metadata: Vec::new(),
+            revealed: 0,
         }))
     }
 
@@ -103,6 +106,18 @@ impl Refusal {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Figure>) -> Self {
         self.0.metadata.push((name, value.into().0));
+        self
+    }
+
+    /// What the refusal gives away of the state: it is told when this is durable.
+    /// 0: nothing.
+    pub fn revealed(&self) -> Revision {
+        self.0.revealed
+    }
+
+    #[must_use]
+    pub fn revealing(mut self, revision: Revision) -> Self {
+        self.0.revealed = revision;
         self
     }
 
@@ -257,8 +272,29 @@ impl From<Error> for Refusal {
             ErrorKind::UnknownOutcome => (Reason::UnknownOutcome, ""),
             ErrorKind::FutureRevision => (Reason::FutureRevision, "revision"),
             ErrorKind::RevisionLost => (Reason::RevisionLost, "revision"),
+            ErrorKind::NotAnInteger => (Reason::NotAnInteger, ""),
+            ErrorKind::OutOfBounds => (Reason::OutOfBounds, ""),
+            ErrorKind::RangeTooLarge => (Reason::RangeTooLarge, "range"),
+            ErrorKind::ReplyTooLarge => (Reason::ReplyTooLarge, ""),
+            ErrorKind::RequestIdReused => (Reason::RequestIdReused, "options.request_id"),
+            ErrorKind::BadRequestId => (Reason::BadRequestId, "options.request_id"),
+            ErrorKind::BadTtl => (Reason::BadTtl, "expiry"),
+            ErrorKind::BadNumber => (Reason::BadNumber, ""),
+            ErrorKind::NestedTooDeep => (Reason::NestedTooDeep, ""),
             ErrorKind::Deadline => (Reason::Deadline, ""),
         };
-        Self::new(reason, error.message).field(field)
+        let mut refusal = Self::new(reason, error.message)
+            .field(field)
+            .revealing(error.revealed);
+        if !error.place.is_empty() {
+            refusal = refusal.inside(&error.place);
+        }
+        if let Some(index) = error.operation_index {
+            refusal = refusal.with("operation_index", index);
+        }
+        for (name, figure) in error.figures {
+            refusal = refusal.with(name, figure);
+        }
+        refusal
     }
 }

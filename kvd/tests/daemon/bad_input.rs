@@ -21,7 +21,6 @@ enum Call {
     Count(v1::CountRequest),
     Scan(v1::ScanRequest),
     DeleteRange(v1::DeleteRangeRequest),
-    Increment,
     Watch,
     Grant,
     GetConfig,
@@ -69,10 +68,6 @@ async fn send(running: &Running, call: Call) -> Result<(), Status> {
         Call::Count(request) => kv.count(request).await.map(drop),
         Call::Scan(request) => kv.scan(request).await.map(drop),
         Call::DeleteRange(request) => kv.delete_range(request).await.map(drop),
-        Call::Increment => kv
-            .increment(v1::IncrementRequest::default())
-            .await
-            .map(drop),
         Call::Pipeline(messages) => {
             let mut replies = kv
                 .pipeline(tokio_stream::iter(messages))
@@ -290,13 +285,6 @@ fn options() -> Vec<Row> {
             "expiry",
         ),
         row(
-            "expiry",
-            expiring(Some(When::TtlMs(5))),
-            bad,
-            option,
-            "does not expire",
-        ),
-        row(
             "condition without a variant",
             on_condition(None),
             bad,
@@ -304,42 +292,11 @@ fn options() -> Vec<Row> {
             "condition",
         ),
         row(
-            "version",
-            on_condition(Some(Test::Version(1))),
-            bad,
-            option,
-            "condition.version",
-        ),
-        row(
-            "value",
-            on_condition(Some(Test::Value("".into()))),
-            bad,
-            option,
-            "condition.value",
-        ),
-        row(
-            "creation",
-            on_condition(Some(Test::CreateRevision(1))),
-            bad,
-            option,
-            "create_revision",
-        ),
-        row(
             "negative revision",
             on_condition(Some(Test::ModRevision(-1))),
             bad,
             Reason::BadNumber,
             "mod_revision",
-        ),
-        row(
-            "request id",
-            write(v1::WriteOptions {
-                request_id: "r".into(),
-                ..Default::default()
-            }),
-            bad,
-            option,
-            "request_id",
         ),
         row(
             "past revision",
@@ -446,13 +403,6 @@ fn items_and_ranges() -> Vec<Row> {
             "key is empty",
         ),
         row(
-            "item not built",
-            batch(vec![Some(Item::Increment(v1::IncrementRequest::default()))]),
-            not_yet,
-            Reason::NotYet,
-            "Increment",
-        ),
-        row(
             "future revision",
             wait(1 << 40),
             Code::OutOfRange,
@@ -486,13 +436,6 @@ fn items_and_ranges() -> Vec<Row> {
             bad,
             Reason::BadRange,
             "prefix is empty",
-        ),
-        row(
-            "Increment",
-            Call::Increment,
-            not_yet,
-            Reason::NotYet,
-            "Increment",
         ),
         row("Watch", Call::Watch, not_yet, Reason::NotYet, "Watch"),
         row("Grant", Call::Grant, not_yet, Reason::NotYet, "Grant"),
@@ -642,9 +585,9 @@ async fn a_bad_operation_fills_its_slot_and_the_stream_goes_on() {
         (None, Some(Reason::UnsupportedOption), "operation.oneof"),
         (Some(Op::Get(get(""))), Some(Reason::EmptyKey), "get.key"),
         (
-            Some(Op::Txn(v1::TxnRequest::default())),
-            Some(Reason::NotYet),
-            "operation",
+            Some(Op::Increment(v1::IncrementRequest::default())),
+            Some(Reason::EmptyKey),
+            "increment.key",
         ),
         (
             Some(Op::BatchGet(v1::BatchGetRequest::default())),

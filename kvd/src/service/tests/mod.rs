@@ -21,6 +21,7 @@ use crate::server::Server;
 use crate::service::core::Shared;
 use crate::telemetry::health::reporter;
 
+mod data_model;
 #[path = "../../../tests/daemon/support/raw.rs"]
 mod raw;
 
@@ -457,7 +458,7 @@ async fn a_pipeline_runs_on_while_answers_wait_and_keeps_their_order() {
     };
     assert_eq!(
         (error.code, error.reason()),
-        (Code::Unimplemented.into(), Reason::NotYet)
+        (Code::InvalidArgument.into(), Reason::EmptyKey)
     );
     // After the half-close everything is answered, then the stream ends.
     pipe.send(vec![operation(

@@ -1,0 +1,357 @@
+//! kvcore behind the seam: the engine in this process.
+
+mod chunks;
+mod words;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kvcore::base::limits::CHUNK_KEYS;
+use kvcore::{
+    AdmitFailure, Admitted, Attempt, Engine, LogIo, OpenError, OpenErrorKind, Options, Prepared,
+    SyncPolicy,
+};
+
+use super::{
+    Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page, PageLimit, Patience,
+    Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow, Revealed, Revision,
+    State, Status, Store, Txn, TxnLimits, TxnOutcome,
+};
+use crate::config::Settings;
+use crate::config::value::{Io, SuspectTail, Sync};
+use crate::exit::{Exit, Failure};
+
+/// How often a write may find another expired key in its way before it is refused.
+const ATTEMPTS: usize = 16;
+
+/// The embedded engine.
+#[derive(Clone, Debug)]
+pub struct Embedded(Engine);
+
+impl Embedded {
+    /// Whether the engine can work with the settings at all.
+    pub fn check(settings: &Settings) -> Result<(), Failure> {
+        options(settings).validate().map_err(failure)
+    }
+
+    /// Reads the store from disk, and waits until writes are taken. Blocks.
+    pub fn open(
+        settings: &Settings,
+        progress: &(dyn Fn(kvcore::LoadProgress) + std::marker::Sync),
+    ) -> Result<Self, Failure> {
+        let engine = Engine::open(options(settings), progress).map_err(failure)?;
+        Ok(Self(engine))
+    }
+}
+
+/// The engine's options out of the settings.
+fn options(settings: &Settings) -> Options {
+    Options {
+        policy: match settings.sync {
+            Sync::Always => SyncPolicy::Always,
+            Sync::Interval(every) => SyncPolicy::Interval(every),
+            Sync::Never => SyncPolicy::Never,
+        },
+        limits: kvcore::Limits {
+            key_bytes: settings.key_bytes.bytes(),
+            value_bytes: settings.value_bytes.bytes(),
+            unit_bytes: settings.batch_bytes.bytes(),
+            unit_operations: settings.batch_operations,
+            in_flight_units: settings.in_flight_operations,
+            in_flight_bytes: settings.in_flight_bytes.bytes(),
+            ..kvcore::Limits::default()
+        },
+        memory_max_bytes: settings.memory_max_bytes.0,
+        segment_bytes: settings.segment_bytes.0,
+        io: match settings.log_io {
+            Io::Mmap => LogIo::Mmap,
+            Io::Pwrite => LogIo::Pwrite,
+        },
+        allow_volatile: settings.allow_volatile,
+        refuse_suspect_tail: match settings.suspect_tail {
+            SuspectTail::Auto => None,
+            SuspectTail::Refuse => Some(true),
+            SuspectTail::Cut => Some(false),
+        },
+        replay_threads: settings.replay_threads.or_cores(),
+        ..Options::new(&settings.data_dir)
+    }
+}
+
+/// Why a store cannot be opened, as an exit.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub fn failure(error: OpenError) -> Failure {
+    let exit = match error.kind() {
+        OpenErrorKind::Options => Exit::Config,
+        OpenErrorKind::Damaged => Exit::Damaged,
+        OpenErrorKind::Io => Exit::Io,
+        OpenErrorKind::Locked => Exit::Locked,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+impl Embedded {
+    /// One attempt, and only if there is no room the longer way.
+    async fn admit(&self, prepared: Prepared, patience: Patience) -> Result<Admitted, Error> {
+        match self.0.try_admit(prepared) {
+            Ok(admitted) => Ok(admitted),
+            Err(AdmitFailure::Refused(error)) => Err(error.into()),
+            Err(AdmitFailure::Busy(prepared)) => self.wait_for_room(prepared, patience).await,
+        }
+    }
+
+    async fn wait_for_room(
+        &self,
+        prepared: Prepared,
+        patience: Patience,
+    ) -> Result<Admitted, Error> {
+        let enough = Instant::now() + patience.wait;
+        let until = patience
+            .deadline
+            .map_or(enough, |deadline| deadline.min(enough));
+        // Boxed so that the way that nearly all writes go stays small.
+        let admission = Box::pin(self.0.admit(prepared));
+        match tokio::time::timeout_at(until.into(), admission).await {
+            Ok(admitted) => Ok(admitted?),
+            Err(_) if until < enough => Err(Error::new(
+                ErrorKind::Deadline,
+                "the deadline passed while the write waited to be accepted; nothing was applied",
+            )),
+            Err(_) => Err(kvcore::Error::Overloaded.into()),
+        }
+    }
+}
+
+impl Embedded {
+    /// A read whose expired keys are removed for good before anybody is told.
+    async fn reveal<T>(
+        &self,
+        read: kvcore::Revealed<T>,
+        patience: Patience,
+    ) -> Result<Revealed<T>, Error> {
+        let mut told = Revealed {
+            value: read.value,
+            revealed: read.revealed.0,
+            store_revision: read.store_revision.0,
+        };
+        if !read.due.is_empty() {
+            // Boxed like every way that few go.
+            match Box::pin(self.remove(&read.due, patience)).await {
+                Ok(removed) => {
+                    told.revealed = told.revealed.max(removed);
+                    told.store_revision = told.store_revision.max(removed);
+                }
+                // Nothing takes the removal any more, and nothing becomes durable any
+                // more: only a reader that does not ask for that is told.
+                Err(error) if error.kind == ErrorKind::LogFailed => {
+                    told.revealed = told.store_revision + 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(told)
+    }
+
+    /// Writes that these records' time is over; the revision that their absence reveals.
+    async fn remove(&self, due: &[Record], patience: Patience) -> Result<Revision, Error> {
+        let mut newest = 0;
+        for prepared in self.0.prepare_removal(due) {
+            let admitted = self.admit(prepared, patience).await?;
+            newest = newest.max(self.0.commit_removal(admitted)?.0);
+        }
+        Ok(newest)
+    }
+
+    /// Admits and commits, and again while expired keys stand in the way.
+    async fn attempt<T>(
+        &self,
+        mut prepared: Prepared,
+        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        patience: Patience,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS {
+            let admitted = self.admit(prepared, patience).await?;
+            match commit(&self.0, admitted)? {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::Due {
+                    prepared: again,
+                    due,
+                } => {
+                    Box::pin(self.remove(&due, patience)).await?;
+                    prepared = again;
+                }
+            }
+        }
+        Err(kvcore::Error::Overloaded.into())
+    }
+}
+
+impl Store for Embedded {
+    async fn get(&self, key: &[u8], patience: Patience) -> Result<Revealed<Option<Record>>, Error> {
+        self.reveal(self.0.look(key)?, patience).await
+    }
+
+    async fn batch_get(
+        &self,
+        keys: &[&[u8]],
+        patience: Patience,
+    ) -> Result<Revealed<Vec<Option<Record>>>, Error> {
+        self.reveal(self.0.look_all(keys)?, patience).await
+    }
+
+    async fn write(
+        &self,
+        mutation: Mutation<'_>,
+        request: Option<RequestId<'_>>,
+        patience: Patience,
+    ) -> Result<Outcome, Error> {
+        let prepared = self.0.prepare(&mutation, request)?;
+        self.attempt(prepared, Engine::commit, patience).await
+    }
+
+    async fn txn(
+        &self,
+        txn: &Txn<'_>,
+        limits: TxnLimits,
+        request: Option<RequestId<'_>>,
+        patience: Patience,
+    ) -> Result<TxnOutcome, Error> {
+        let prepared = self.0.prepare_txn(txn, limits, request)?;
+        self.attempt(prepared, Engine::commit_txn, patience).await
+    }
+
+    async fn scan(
+        &self,
+        range: &KeyRange,
+        after: Option<&[u8]>,
+        reverse: bool,
+        limit: PageLimit,
+        patience: Patience,
+    ) -> Result<Revealed<Page>, Error> {
+        let page = self.0.look_page(range, after, reverse, limit)?;
+        self.reveal(page, patience).await
+    }
+
+    async fn count(
+        &self,
+        range: &KeyRange,
+        limit: Option<u64>,
+        patience: Patience,
+    ) -> Result<Revealed<u64>, Error> {
+        let limit = limit.unwrap_or(u64::MAX);
+        let (mut count, mut revealed, mut after) = (0, 0, None::<Vec<u8>>);
+        loop {
+            patience.check()?;
+            let page = self.0.look_count(range, after.as_deref(), CHUNK_KEYS)?;
+            let page = self.reveal(page, patience).await?;
+            count += page.value.count;
+            revealed = page.revealed.max(revealed);
+            after = page.value.next;
+            if after.is_none() || count >= limit {
+                return Ok(Revealed {
+                    value: count.min(limit),
+                    revealed,
+                    store_revision: page.store_revision,
+                });
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        range: &KeyRange,
+        limit: Option<u64>,
+        atomic: bool,
+        request: Option<RequestId<'_>>,
+        patience: Patience,
+    ) -> Result<RangeDeleted, Error> {
+        if !atomic {
+            return self.delete_chunks(range, limit, request, patience).await;
+        }
+        let limit = usize::try_from(limit.unwrap_or(0)).unwrap_or(usize::MAX);
+        let prepared = self.0.prepare_range_delete(range, limit, request)?;
+        let deleted = self.attempt(prepared, Engine::commit_range_delete, patience);
+        Ok(deleted.await?.into())
+    }
+
+    fn expires_at_ms(&self, record: &Record) -> u64 {
+        self.0.expires_at_ms(record)
+    }
+
+    fn request_window(&self) -> RequestWindow {
+        let limits = &self.0.options().limits;
+        RequestWindow {
+            count: limits.request_ids as u64,
+            bytes: limits.request_id_bytes as u64,
+            ms: limits.request_id_ms,
+        }
+    }
+
+    fn positions(&self) -> Positions {
+        let watermark = self.0.watermark();
+        Positions {
+            logged: watermark.logged().0,
+            durable: watermark.durable().0,
+        }
+    }
+
+    fn named(&self, position: Revision) -> Revision {
+        self.0.named(kvcore::Revision(position)).0
+    }
+
+    fn want_logged(&self, revision: Revision) {
+        self.0.watermark().want_logged(kvcore::Revision(revision));
+    }
+
+    fn want_durable(&self, revision: Revision) {
+        self.0.watermark().want_sync(kvcore::Revision(revision));
+    }
+
+    fn failure(&self) -> Option<Arc<str>> {
+        self.0.watermark().failure().cloned()
+    }
+
+    fn subscribe(&self, listener: Listener) {
+        self.0.watermark().subscribe(listener);
+    }
+
+    fn check_revision(&self, revision: Revision) -> Result<(), Error> {
+        Ok(self.0.check_revision(kvcore::Revision(revision))?)
+    }
+
+    fn store_revision(&self) -> Revision {
+        self.0.store_revision().0
+    }
+
+    fn default_durability(&self) -> Durability {
+        match self.0.options().policy.default_durability() {
+            kvcore::Durability::None => Durability::None,
+            kvcore::Durability::Logged => Durability::Logged,
+            kvcore::Durability::Synced => Durability::Synced,
+        }
+    }
+
+    fn default_read_level(&self) -> ReadLevel {
+        match self.0.options().policy.default_read_level() {
+            kvcore::ReadLevel::Durable => ReadLevel::Durable,
+            kvcore::ReadLevel::Latest => ReadLevel::Latest,
+        }
+    }
+
+    fn state(&self) -> State {
+        self.0.state().into()
+    }
+
+    fn status(&self) -> Status {
+        self.0.status().into()
+    }
+
+    fn start_drain(&self) {
+        self.0.start_drain();
+    }
+
+    fn close(&self, limit: Duration) -> Result<bool, Error> {
+        Ok(self.0.close(limit)?.clean)
+    }
+}

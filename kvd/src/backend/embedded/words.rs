@@ -1,0 +1,117 @@
+//! What the engine says, in the words of the seam.
+
+use kvcore::EngineState;
+
+use crate::backend::{
+    Counters, Error, ErrorKind, Positions, RangeDeleted, Recovery, State, Status,
+};
+
+/// One step of a range delete, or the only one.
+impl From<kvcore::RangeDeleted> for RangeDeleted {
+    fn from(step: kvcore::RangeDeleted) -> Self {
+        Self {
+            deleted: step.deleted,
+            first: step.revision.0,
+            last: step.revision.0,
+            more: step.more,
+            replayed: step.replayed,
+            revealed: step.revealed.0,
+            store_revision: step.store_revision.0,
+        }
+    }
+}
+
+impl From<EngineState> for State {
+    fn from(state: EngineState) -> Self {
+        match state {
+            EngineState::Writable => Self::Writable,
+            EngineState::NoSpace { reason } => Self::NoSpace(reason),
+            EngineState::Draining => Self::Draining,
+            EngineState::Failed { reason } => Self::Failed(reason),
+        }
+    }
+}
+
+impl From<kvcore::Status> for Status {
+    fn from(status: kvcore::Status) -> Self {
+        let recovery = status.recovery;
+        Self {
+            state: status.state.into(),
+            keys: status.keys,
+            memory_bytes: status.memory_bytes,
+            memory_max_bytes: status.memory_max_bytes,
+            store_revision: status.store_revision.0,
+            positions: Positions {
+                logged: status.logged.0,
+                durable: status.durable.0,
+            },
+            segments: status.segments,
+            log_bytes: status.log_bytes,
+            spares: status.spares,
+            in_flight_units: status.in_flight_units,
+            in_flight_bytes: status.in_flight_bytes,
+            store_id: status.store_id,
+            dir: status.dir,
+            recovery: Recovery {
+                took_ms: recovery.took_ms,
+                units: recovery.units,
+                segments: recovery.segments,
+                bytes: recovery.log_bytes,
+                torn_bytes: recovery.torn_bytes,
+                quarantined: recovery.quarantined,
+                gaps: status
+                    .gaps
+                    .iter()
+                    .map(|gap| (gap.first.0, gap.last.0))
+                    .collect(),
+                clean_start: recovery.clean_start,
+            },
+            counters: Counters {
+                groups: status.counters.groups,
+                syncs: status.counters.syncs,
+                sync_nanos_total: status.counters.sync_nanos,
+                units: status.counters.units,
+                log_bytes_written: status.counters.bytes,
+                rotations: status.counters.rotations,
+            },
+        }
+    }
+}
+
+impl From<kvcore::Error> for Error {
+    fn from(error: kvcore::Error) -> Self {
+        use kvcore::ErrorKind as Kind;
+        let kind = match error.kind() {
+            Kind::EmptyKey => ErrorKind::EmptyKey,
+            Kind::KeyTooLarge => ErrorKind::KeyTooLarge,
+            Kind::ValueTooLarge => ErrorKind::ValueTooLarge,
+            Kind::TooManyOperations => ErrorKind::TooManyOperations,
+            Kind::UnitTooLarge => ErrorKind::UnitTooLarge,
+            Kind::DuplicateKey => ErrorKind::DuplicateKey,
+            Kind::MemoryLimit => ErrorKind::MemoryLimit,
+            Kind::NoLogSpace => ErrorKind::NoLogSpace,
+            Kind::Overloaded => ErrorKind::Overloaded,
+            Kind::Draining => ErrorKind::Draining,
+            Kind::LogFailed => ErrorKind::LogFailed,
+            Kind::FutureRevision => ErrorKind::FutureRevision,
+            Kind::RevisionLost => ErrorKind::RevisionLost,
+            Kind::NotAnInteger => ErrorKind::NotAnInteger,
+            Kind::OutOfBounds => ErrorKind::OutOfBounds,
+            Kind::RangeTooLarge => ErrorKind::RangeTooLarge,
+            Kind::ReplyTooLarge => ErrorKind::ReplyTooLarge,
+            Kind::RequestIdReused => ErrorKind::RequestIdReused,
+            Kind::BadRequestId => ErrorKind::BadRequestId,
+            Kind::BadTtl => ErrorKind::BadTtl,
+            Kind::BadNumber => ErrorKind::BadNumber,
+            Kind::NestedTooDeep => ErrorKind::NestedTooDeep,
+            // A kind that this version does not know must not pass for a refusal.
+            _ => ErrorKind::UnknownOutcome,
+        };
+        Self {
+            revealed: error.revealed().0,
+            place: error.place().to_owned(),
+            operation_index: error.operation_index(),
+            ..Self::new(kind, error.to_string())
+        }
+    }
+}
