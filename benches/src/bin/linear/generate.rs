@@ -26,6 +26,10 @@ pub(crate) struct Mix {
     pub(crate) expire: bool,
     pub(crate) txn: bool,
     pub(crate) range: bool,
+    /// Tests of these.
+    pub(crate) version: bool,
+    pub(crate) value: bool,
+    pub(crate) created: bool,
     /// The record that a write replaced.
     pub(crate) previous: bool,
     /// Only what the model of etcd's robustness tests knows.
@@ -139,10 +143,12 @@ impl Generator {
         match self.rng.below(6) {
             0 => Target::Exists(true),
             1 => Target::Exists(false),
-            2 => Target::Modified(number(|record| record.meta.modified)),
-            3 => Target::Created(number(|record| record.meta.created)),
-            4 => Target::Version(number(|record| record.meta.version)),
-            _ => Target::Value(known.map_or_else(|| "w0".into(), |record| record.value.clone())),
+            3 if self.mix.created => Target::Created(number(|record| record.meta.created)),
+            4 if self.mix.version => Target::Version(number(|record| record.meta.version)),
+            5 if self.mix.value => {
+                Target::Value(known.map_or_else(|| "w0".into(), |record| record.value.clone()))
+            }
+            _ => Target::Modified(number(|record| record.meta.modified)),
         }
     }
 

@@ -242,6 +242,12 @@ pub(crate) async fn probe(endpoint: &str) -> Result<(Mix, Vec<&'static str>), Bo
         expire: has(v1::Capability::Ttl, "expiries"),
         txn: has(v1::Capability::Txn, "Txn"),
         range: has(v1::Capability::TxnRange, "ranges in Txn"),
+        version: has(v1::Capability::ConditionVersion, "tests of a version"),
+        value: has(v1::Capability::ConditionValue, "tests of a value"),
+        created: has(
+            v1::Capability::ConditionCreateRevision,
+            "tests of create_revision",
+        ),
         previous: has(v1::Capability::ReturnPrevious, "return_previous"),
         etcd: false,
     };

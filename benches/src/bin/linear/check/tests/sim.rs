@@ -243,6 +243,9 @@ impl Sim {
             expire: true,
             txn: true,
             range: true,
+            version: true,
+            value: true,
+            created: true,
             previous: true,
             etcd: false,
         };
