@@ -25,8 +25,6 @@ use wgl::{Event, Verdict};
 /// Steps of the search on one key. A correct history of a thousand operations takes a
 /// few thousand.
 const BUDGET: u64 = 3_000_000;
-/// More than anybody reads.
-const MOST: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -91,7 +89,6 @@ pub(crate) fn check(ops: &[Op], keys: usize) -> Report {
     for key in 0..keys {
         violations.extend(one_key(ops, &ways, key));
     }
-    violations.truncate(MOST);
     let seen = line.revisions.values().flatten();
     let seen = seen.filter(|id| ops[**id].undecided()).count();
     Report { violations, seen }

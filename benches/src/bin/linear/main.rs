@@ -21,6 +21,7 @@ mod run;
 mod totals;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -32,13 +33,15 @@ use clap::Parser;
 
 use kvbench::daemon::Daemon;
 
-use check::Report;
+use check::{Kind, Report};
 use generate::Mix;
 use run::{Plan, Recorded};
 use totals::{Run, Totals};
 
 /// Runs that share a store, so that kills also meet one with a past.
 const RUNS_PER_STORE: usize = 10;
+/// Violations of one kind that are printed; the history has all.
+const MOST: usize = 3;
 
 #[derive(Debug, Parser)]
 #[command(about = "Checks that kvd is linearizable, also across kill -9")]
@@ -164,7 +167,13 @@ async fn one(args: &Args, dir: &Path, number: usize, plan: &Plan) -> Result<Run,
         violations.len(),
         dir.display()
     );
+    let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
     for violation in &violations {
+        let printed = kinds.entry(violation.kind).or_default();
+        *printed += 1;
+        if *printed > MOST {
+            continue;
+        }
         let _ = write!(text, "\n  {:?}: {}", violation.kind, violation.what);
         for &id in &violation.ops {
             let _ = write!(text, "\n    {id}: {}", ops[id]);

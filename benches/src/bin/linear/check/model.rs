@@ -140,7 +140,12 @@ impl State {
             When::Nx => never,
             When::Xx => !never,
         };
-        let applies = allowed && !(change == Change::Persist && never);
+        // Whether it counts to take an expiry from a key that has none is not promised.
+        let either = allowed && never && change == Change::Persist;
+        let applies = match told {
+            Some((applied, _)) if either => *applied,
+            _ => allowed,
+        };
         if told.is_some_and(|(applied, _)| *applied != applies) {
             return None;
         }

@@ -6,3 +6,4 @@ mod known;
 mod make;
 mod random;
 mod sim;
+mod store;

@@ -3,7 +3,7 @@
 use kvbench::rng::Rng;
 
 use super::super::{Kind, check};
-use super::sim::history;
+use super::sim::{Fault, history};
 use crate::op::{Action, Op, Outcome};
 
 #[test]
@@ -12,7 +12,7 @@ fn correct_histories_pass() {
     for seed in 0..200 {
         let clients = 2 + usize::try_from(seed % 15).unwrap();
         let keys = 1 + usize::try_from(seed % 4).unwrap();
-        let ops = history(seed, clients, keys, 300);
+        let ops = history(Fault::None, seed, clients, keys, 300);
         undecided += ops.iter().filter(|op| op.undecided()).count();
         let violations = check(&ops, keys).violations;
         for violation in &violations {
@@ -32,7 +32,7 @@ fn exchanged_answers_are_noticed() {
     let mut kinds: Vec<Kind> = Vec::new();
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
-        let mut ops = history(seed, 6, 3, 120);
+        let mut ops = history(Fault::None, seed, 6, 3, 120);
         let Some((a, b)) = two_alike(&ops, &mut rng) else {
             continue;
         };
@@ -51,6 +51,37 @@ fn exchanged_answers_are_noticed() {
     );
     for kind in [Kind::Snapshot, Kind::Cycle, Kind::Key] {
         assert!(kinds.contains(&kind), "{kind:?} never raised");
+    }
+}
+
+/// Every known fault is found, and by which of the checkers.
+#[test]
+fn broken_stores_are_found_out() {
+    const SEEDS: usize = 20;
+    for fault in Fault::ALL {
+        let (mut found, mut by_key, mut by_revision) = (0, 0, 0);
+        for seed in 0..SEEDS {
+            let ops = history(fault, seed as u64, 6, 3, 500);
+            let kinds: Vec<Kind> = check(&ops, 3).violations.iter().map(|v| v.kind).collect();
+            let key = kinds.contains(&Kind::Key);
+            let revision = kinds.iter().any(|kind| *kind != Kind::Key);
+            found += usize::from(key || revision);
+            by_key += usize::from(key);
+            by_revision += usize::from(revision);
+        }
+        println!("{fault:?}: {found} of {SEEDS}, per key {by_key}, by revisions {by_revision}");
+        assert!(
+            found * 10 >= SEEDS * 9,
+            "{fault:?}: only {found} of {SEEDS}"
+        );
+        assert!(by_key * 10 >= SEEDS * 9, "{fault:?}: only {by_key} per key");
+        // Of undecided writes the revisions tell little.
+        if !matches!(fault, Fault::Twice | Fault::Late) {
+            assert!(
+                by_revision * 10 >= SEEDS * 9,
+                "{fault:?}: {by_revision} by revisions"
+            );
+        }
     }
 }
 

@@ -1,196 +1,45 @@
-//! Correct histories: a store that does one thing at a time, asked by many clients, with
-//! crashes that leave operations undecided. Written without the model of the checkers.
+//! Histories of many clients of one store, with crashes that leave operations undecided;
+//! of a store that is right, or of one with a known fault.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use kvbench::rng::Rng;
 
+use super::store::{Fails, Store, WALL};
 use crate::generate::{Generator, Mix};
-use crate::op::{
-    Action, Answer, Beside, Change, Header, Key, Meta, Op, Operator, Outcome, Record, Reply, Step,
-    Target, Test, TxnStep, Until, When,
-};
+use crate::op::{Action, Header, Op, Outcome, Step};
 
-pub(super) const WALL: i64 = 1_700_000_000_000;
-
-#[derive(Clone, Debug)]
-struct Store {
-    revision: i64,
-    records: Vec<Option<Record>>,
+/// What is wrong with a store. Faults happen now and then, not always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// A read shows an earlier state.
+    StaleRead,
+    /// A read of several keys shows one of them as it was before.
+    MixedRead,
+    /// A write is judged and carried out on an earlier state of its keys.
+    LostUpdate,
+    /// A crash takes the last acknowledged writes with it.
+    LostWrite,
+    /// What was under way in a crash is done once more after it.
+    Twice,
+    /// What was under way in a crash is done after it.
+    Late,
+    /// Writes take revisions in another order than they happen.
+    Revisions,
 }
 
-/// The whole fails.
-struct Fails;
-
-impl Store {
-    fn execute(&mut self, action: &Action) -> Result<Reply, Fails> {
-        let next = self.revision + 1;
-        let saved = self.clone();
-        let reply = match action {
-            Action::One {
-                key,
-                step,
-                condition,
-                previous,
-            } => {
-                let now = self.records[*key].clone();
-                let beside = now.clone().map_or(Beside::Absent, Beside::Record);
-                let fits = condition
-                    .as_ref()
-                    .is_none_or(|target| test(&Test::equal(target.clone()), now.as_ref()));
-                if fits {
-                    match self.step(*key, step, next) {
-                        Ok(Answer::Set(meta, _)) if *previous => {
-                            Reply::One(Answer::Set(meta, beside))
-                        }
-                        Ok(Answer::Delete(Some(revision), _)) if *previous => {
-                            Reply::One(Answer::Delete(Some(revision), beside))
-                        }
-                        Ok(answer) => Reply::One(answer),
-                        Err(Fails) => Reply::One(Answer::NotAnInteger),
-                    }
-                } else if *step == Step::Delete {
-                    Reply::One(Answer::Delete(None, beside))
-                } else {
-                    Reply::One(Answer::Set(None, beside))
-                }
-            }
-            Action::BatchGet(keys) => {
-                Reply::BatchGet(keys.iter().map(|key| self.records[*key].clone()).collect())
-            }
-            Action::Txn {
-                compares,
-                success,
-                failure,
-            } => {
-                let succeeded = compares
-                    .iter()
-                    .all(|(key, what)| test(what, self.records[*key].as_ref()));
-                let steps = if succeeded { success } else { failure };
-                let mut answers = Vec::new();
-                for step in steps {
-                    let answer = match step {
-                        TxnStep::On(key, step) => self.step(*key, step, next),
-                        TxnStep::Range => Ok(Answer::Range(self.range())),
-                    };
-                    answers.push(answer.inspect_err(|Fails| *self = saved.clone())?);
-                }
-                let revision = if self.records == saved.records {
-                    0
-                } else {
-                    next
-                };
-                Reply::Txn {
-                    succeeded,
-                    answers,
-                    revision,
-                }
-            }
-        };
-        if self.records != saved.records {
-            self.revision = next;
-        }
-        Ok(reply)
-    }
-
-    fn range(&self) -> Vec<(Key, Record)> {
-        let all = self.records.iter().cloned().enumerate();
-        all.filter_map(|(key, record)| Some((key, record?)))
-            .collect()
-    }
-
-    fn step(&mut self, key: Key, step: &Step, next: i64) -> Result<Answer, Fails> {
-        let now = self.records[key].clone();
-        let expires = now.as_ref().map_or(0, |record| record.meta.expires);
-        Ok(match step {
-            Step::Get => Answer::Got(now),
-            Step::Set { value, until } => {
-                let expires = match until {
-                    Until::Never => 0,
-                    Until::Keep => expires,
-                    Until::At(at) => *at,
-                    Until::Within(ttl) => WALL + 17 + ttl,
-                };
-                let meta = self.put(key, value.clone(), expires, next);
-                Answer::Set(Some(meta), Beside::NotAsked)
-            }
-            Step::Delete => {
-                self.records[key] = None;
-                match now {
-                    Some(_) => Answer::Delete(Some(next), Beside::NotAsked),
-                    None => Answer::Delete(None, Beside::Absent),
-                }
-            }
-            Step::Increment(delta) => {
-                let before = now.map_or(Ok(0), |record| record.value.parse::<i64>());
-                let value = before.map_err(|_| Fails)? + delta;
-                let meta = self.put(key, value.to_string(), expires, next);
-                Answer::Increment(value, meta)
-            }
-            Step::Expire(change, when) => {
-                let expires = match change {
-                    Change::At(at) => *at,
-                    Change::Within(ttl) => WALL + 23 + ttl,
-                    Change::Persist => 0,
-                };
-                let Some(record) = now else {
-                    return Ok(Answer::Expire {
-                        applied: false,
-                        meta: None,
-                    });
-                };
-                let applied = match when {
-                    When::Always => expires != 0 || record.meta.expires != 0,
-                    When::Nx => record.meta.expires == 0,
-                    When::Xx => record.meta.expires != 0,
-                };
-                let meta = if applied {
-                    self.put(key, record.value, expires, next)
-                } else {
-                    record.meta
-                };
-                Answer::Expire {
-                    applied,
-                    meta: Some(meta),
-                }
-            }
-        })
-    }
-
-    fn put(&mut self, key: Key, value: String, expires: i64, next: i64) -> Meta {
-        let before = self.records[key].as_ref().map(|record| record.meta);
-        let meta = Meta {
-            created: before.map_or(next, |meta| meta.created),
-            modified: next,
-            version: before.map_or(0, |meta| meta.version) + 1,
-            expires,
-        };
-        self.records[key] = Some(Record { value, meta });
-        meta
-    }
-}
-
-fn test(test: &Test, record: Option<&Record>) -> bool {
-    let meta = record.map(|record| record.meta);
-    let number = |is: i64, than: i64| match test.operator {
-        Operator::Equal => is == than,
-        Operator::NotEqual => is != than,
-        Operator::Greater => is > than,
-        Operator::Less => is < than,
-    };
-    match &test.target {
-        Target::Exists(is) => number(i64::from(record.is_some()), i64::from(*is)),
-        Target::Modified(is) => number(meta.map_or(0, |meta| meta.modified), *is),
-        Target::Created(is) => number(meta.map_or(0, |meta| meta.created), *is),
-        Target::Version(is) => number(meta.map_or(0, |meta| meta.version), *is),
-        Target::Value(is) => record.is_some_and(|record| match test.operator {
-            Operator::Equal => record.value == *is,
-            Operator::NotEqual => record.value != *is,
-            Operator::Greater => record.value > *is,
-            Operator::Less => record.value < *is,
-        }),
-    }
+impl Fault {
+    pub(super) const ALL: [Self; 7] = [
+        Self::StaleRead,
+        Self::MixedRead,
+        Self::LostUpdate,
+        Self::LostWrite,
+        Self::Twice,
+        Self::Late,
+        Self::Revisions,
+    ];
 }
 
 /// Where a client is.
@@ -200,9 +49,16 @@ enum Client {
     Done(usize, Outcome),
 }
 
-/// A correct history of `count` operations on `keys` keys.
-pub(super) fn history(seed: u64, clients: usize, keys: usize, count: usize) -> Vec<Op> {
+/// A history of `count` operations on `keys` keys.
+pub(super) fn history(
+    fault: Fault,
+    seed: u64,
+    clients: usize,
+    keys: usize,
+    count: usize,
+) -> Vec<Op> {
     let mut sim = Sim::new(seed, clients, keys);
+    sim.fault = fault;
     while sim.ops.len() < count || sim.clients.iter().any(|at| !matches!(at, Client::Idle)) {
         let at = usize::try_from(sim.rng.below(clients as u64)).unwrap();
         sim.step(at, count);
@@ -227,6 +83,11 @@ pub(super) fn history(seed: u64, clients: usize, keys: usize, count: usize) -> V
 }
 
 struct Sim {
+    fault: Fault,
+    /// The store before each of the last operations.
+    past: Vec<Store>,
+    /// To be done after a crash.
+    zombies: Vec<Action>,
     rng: Rng,
     generator: Generator,
     store: Store,
@@ -250,6 +111,9 @@ impl Sim {
             etcd: false,
         };
         Self {
+            fault: Fault::None,
+            past: Vec::new(),
+            zombies: Vec::new(),
             rng: Rng::new(seed),
             generator: Generator {
                 rng: Rng::new(seed ^ 0xabcd),
@@ -288,10 +152,50 @@ impl Sim {
         self.ops.len() - 1
     }
 
+    /// The store as it was a few changes ago, now and then.
+    fn earlier(&mut self) -> Option<Store> {
+        let back = 1 + usize::try_from(self.rng.below(6)).unwrap();
+        let seldom = self.rng.below(6) == 0;
+        let past = self.past.iter().rev().nth(back).cloned();
+        past.filter(|past| seldom && past.records != self.store.records)
+    }
+
     fn execute(&mut self, id: usize) -> Outcome {
-        match self.store.execute(&self.ops[id].action) {
+        let action = self.ops[id].action.clone();
+        let before = self.store.clone();
+        self.past.push(before.clone());
+        if let Some(zombie) = self.zombies.pop() {
+            let _ = self.store.execute(&zombie);
+        }
+        let earlier = self.earlier();
+        let result = match (self.fault, earlier) {
+            (Fault::StaleRead, Some(mut earlier)) if !action.writes() => earlier.execute(&action),
+            (Fault::MixedRead, Some(earlier)) if !action.writes() => {
+                let key = usize::try_from(self.rng.below(before.records.len() as u64)).unwrap();
+                let mut mixed = self.store.clone();
+                mixed.records[key].clone_from(&earlier.records[key]);
+                mixed.execute(&action)
+            }
+            (Fault::LostUpdate, Some(earlier)) if action.writes() => {
+                self.store.records = earlier.records;
+                self.store.execute(&action)
+            }
+            (Fault::Revisions, Some(_)) if action.writes() => {
+                let gap = 1 + i64::try_from(self.rng.below(3)).unwrap();
+                self.store.revision -= gap;
+                let result = self.store.execute(&action);
+                self.store.revision = before.revision.max(self.store.revision);
+                result
+            }
+            _ => self.store.execute(&action),
+        };
+        match result {
             Ok(reply) => {
-                let (store, durable) = (self.store.revision, self.store.revision);
+                // The headers have their own tests.
+                let (store, durable) = match self.fault {
+                    Fault::None => (self.store.revision, self.store.revision),
+                    _ => (0, 0),
+                };
                 Outcome::Answered(reply, Header { store, durable })
             }
             Err(Fails) => Outcome::Refused("NOT_AN_INTEGER".into()),
@@ -323,7 +227,21 @@ impl Sim {
             let client = std::mem::replace(&mut self.clients[at], Client::Idle);
             if let Client::Asked(id) | Client::Done(id, _) = client {
                 self.ops[id].returned = self.tick();
+                let done = matches!(client, Client::Done(..));
+                let again = match self.fault {
+                    Fault::Twice => done,
+                    Fault::Late => !done,
+                    _ => false,
+                };
+                if again {
+                    self.zombies.push(self.ops[id].action.clone());
+                }
             }
+        }
+        if self.fault == Fault::LostWrite
+            && let Some(past) = self.past.iter().rev().nth(4)
+        {
+            self.store.records.clone_from(&past.records);
         }
         self.store.revision += 50;
         self.daemon += 1;
