@@ -69,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     /// How many undecided writes somebody saw later.
     pub(crate) seen: usize,
+    /// The revision after which each operation happened, as far as it has a place.
+    pub(crate) places: Vec<Option<i64>>,
 }
 
 /// Everything that is wrong with a history over keys `0..keys`, all absent at first.
@@ -91,7 +93,11 @@ pub(crate) fn check(ops: &[Op], keys: usize) -> Report {
     }
     let seen = line.revisions.values().flatten();
     let seen = seen.filter(|id| ops[**id].undecided()).count();
-    Report { violations, seen }
+    Report {
+        violations,
+        seen,
+        places: places.at,
+    }
 }
 
 /// The operations on one key as the search wants them.

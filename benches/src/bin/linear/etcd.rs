@@ -2,7 +2,7 @@
 //!
 //! `client-N/operations.json` holds one `porcupine.Operation` a line, with an
 //! `EtcdRequest` as input and a `MaybeEtcdResponse` as output (etcd,
-//! tests/robustness/model/types.go at 122c14f7; declared unstable there).
+//! tests/robustness/model/types.go at c34dc7ee; declared unstable there).
 //!
 //! | here | there |
 //! | --- | --- |
@@ -13,10 +13,11 @@
 //! | Increment that was answered | put of its result |
 //! | anything else | left out, and counted in `left-out.txt` |
 //!
-//! Their model numbers changes without gaps, from a store of its own, and takes the
-//! revision of a read from the moment of the read, which kvd does not tell. So a
-//! history passes there only as far as nothing was left out, no kill made the
-//! numbering jump, and the store was empty: that is what `--etcd` is for.
+//! Their model numbers changes without gaps, from a new store, and every response carries
+//! the revision of its moment. kvd does not tell that of a read; it is the place that our
+//! own check found for it, and whether that is right they see for themselves. A history
+//! passes there only if nothing was left out, no kill made the numbering jump, and the
+//! store was new: that is what `--etcd` is for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,18 +26,25 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::op::{Action, Answer, Key, Op, Operator, Outcome, Record, Reply, Step, Target, TxnStep};
+use super::op::{
+    Action, Answer, Beside, Key, Op, Operator, Outcome, Record, Reply, Step, Target, TxnStep,
+};
 
 /// Writes what can be said in that form below `dir`.
-pub(crate) fn write(dir: &Path, prefix: &str, ops: &[Op]) -> io::Result<()> {
+pub(crate) fn write(
+    dir: &Path,
+    prefix: &str,
+    ops: &[Op],
+    places: &[Option<i64>],
+) -> io::Result<()> {
     let mut clients: BTreeMap<usize, String> = BTreeMap::new();
     let mut left_out = 0;
     let form = Form { prefix };
-    for op in ops {
+    for (op, place) in ops.iter().zip(places) {
         if matches!(op.outcome, Outcome::Refused(_)) {
             continue;
         }
-        let Some((input, output)) = form.operation(op) else {
+        let Some((input, output)) = form.operation(op, *place) else {
             left_out += 1;
             continue;
         };
@@ -59,17 +67,22 @@ pub(crate) fn write(dir: &Path, prefix: &str, ops: &[Op]) -> io::Result<()> {
     fs::write(dir.join("left-out.txt"), format!("{left_out}\n"))
 }
 
+/// The revision before the first change.
+const NEW_STORE: i64 = 1;
+
 struct Form<'a> {
     prefix: &'a str,
 }
 
 impl Form<'_> {
-    fn operation(&self, op: &Op) -> Option<(Value, Value)> {
+    fn operation(&self, op: &Op, place: Option<i64>) -> Option<(Value, Value)> {
         let input = self.request(&op.action, op.reply())?;
         let output = match &op.outcome {
-            Outcome::Answered(reply, header) => {
-                self.response(&op.action, reply, op.revision().unwrap_or(header.store))?
-            }
+            Outcome::Answered(reply, header) => self.response(
+                &op.action,
+                reply,
+                place.map_or(header.store, |place| place.max(NEW_STORE)),
+            )?,
             Outcome::Undecided(why) => json!({ "Error": why }),
             Outcome::Refused(_) => return None,
         };
@@ -189,7 +202,7 @@ impl Form<'_> {
                 let found = self.found(record.iter().map(|record| (*key, record)));
                 Some(json!({ "Range": found, "Revision": revision }))
             }
-            (_, Reply::One(answer)) => {
+            (Action::One { condition, .. }, Reply::One(answer)) => {
                 let applied = match answer {
                     Answer::Set(meta, _) => meta.is_some(),
                     Answer::Delete(revision, _) => revision.is_some(),
@@ -197,8 +210,11 @@ impl Form<'_> {
                     _ => return None,
                 };
                 let deleted = i64::from(applied && matches!(answer, Answer::Delete(..)));
-                // A delete of nothing is a success there.
-                let failed = !applied && matches!(answer, Answer::Set(..));
+                // A delete of nothing is a success there, unless its condition asked for more.
+                let failed = match answer {
+                    Answer::Delete(None, Beside::Absent) => !condition.iter().all(is_absence),
+                    _ => !applied,
+                };
                 let result = json!({ "KVs": null, "Count": 0, "Deleted": deleted });
                 let results = if failed { json!([]) } else { json!([result]) };
                 Some(json!({
@@ -264,6 +280,14 @@ impl Form<'_> {
         let records: Vec<Value> = records.collect();
         json!({ "KVs": records, "Count": records.len() })
     }
+}
+
+/// Whether an absent key meets the condition.
+fn is_absence(target: &Target) -> bool {
+    matches!(
+        target,
+        Target::Modified(0) | Target::Version(0) | Target::Exists(false)
+    )
 }
 
 fn txn(conditions: &[Value], success: &[Value], failure: &[Value]) -> Value {

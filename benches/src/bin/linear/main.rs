@@ -99,8 +99,10 @@ async fn all(args: &Args) -> Result<(), Box<dyn Error>> {
             .wrapping_mul(1_000_003)
             .wrapping_add(number as u64);
         let plan = Plan::new(number, seed, mix);
-        let dir = root.join(format!("store-{}", number / RUNS_PER_STORE));
-        if number.is_multiple_of(RUNS_PER_STORE) && dir.exists() {
+        // Their model begins with an empty store.
+        let runs = if args.etcd { 1 } else { RUNS_PER_STORE };
+        let dir = root.join(format!("store-{}", number / runs));
+        if number.is_multiple_of(runs) && dir.exists() {
             return Err(format!("{} is there already", dir.display()).into());
         }
         let run = one(args, &dir, number, &plan).await?;
@@ -108,7 +110,7 @@ async fn all(args: &Args) -> Result<(), Box<dyn Error>> {
         writeln!(std::io::stderr(), "linear: run {number}: {run}")?;
         totals.add(&run);
         number += 1;
-        if number.is_multiple_of(RUNS_PER_STORE) {
+        if number.is_multiple_of(runs) {
             std::fs::remove_dir_all(&dir)?;
         }
     }
@@ -121,7 +123,11 @@ async fn mix(args: &Args, dir: &Path) -> Result<Mix, Box<dyn Error>> {
     let daemon = Daemon::start(&args.kvd, dir, "always")?;
     let (mut mix, lacks) = run::probe(daemon.endpoint()).await?;
     drop(daemon);
-    mix.etcd = args.etcd;
+    if args.etcd {
+        mix.etcd = true;
+        mix.increment = false;
+        mix.expire = false;
+    }
     if !lacks.is_empty() {
         let lacks = lacks.join(", ");
         writeln!(
@@ -137,12 +143,16 @@ async fn one(args: &Args, dir: &Path, number: usize, plan: &Plan) -> Result<Run,
         .await
         .map_err(|error| format!("run {number} (seed {}): {error}", plan.seed))?;
     let started = Instant::now();
-    let Report { violations, seen } = check::check(&ops, plan.keys);
+    let Report {
+        violations,
+        seen,
+        places,
+    } = check::check(&ops, plan.keys);
     let took = started.elapsed();
     let keep = |root: &Path| -> Result<PathBuf, Box<dyn Error>> {
         let dir = root.join(format!("run-{number}"));
         json::write(&dir, &ops)?;
-        etcd::write(&dir, &plan.prefix, &ops)?;
+        etcd::write(&dir, &plan.prefix, &ops, &places)?;
         Ok(dir)
     };
     if let Some(root) = &args.history {
