@@ -2,8 +2,13 @@
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::{Args, Parser, ValueEnum};
-use kvproto::v1;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use clap::{
+    Args, Parser, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser as _},
+};
+use kvproto::v1::{self, Capability};
 
 use crate::{command::Command, endpoint::Endpoint, output::Format, settings::parse_duration};
 
@@ -30,6 +35,7 @@ pub(crate) struct Cli {
 
 /// What holds for the whole run.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of any command")]
 pub(crate) struct Flags {
     /// Server: host:port or unix:/path. Repeatable: the first that can be
     /// reached is used [env: KVCLI_ENDPOINT, comma-separated] [default:
@@ -44,16 +50,25 @@ pub(crate) struct Flags {
     /// Output format [default: table on a terminal, raw otherwise]
     #[arg(short, long, global = true, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
-    /// Script: lines sent ahead of the last answer [default: 1024]
-    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    /// Lines sent ahead of the last answer [default: 1024]
+    #[arg(long, help_heading = "Options of a script", value_name = "LINES", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) window: Option<u16>,
-    /// Script: go on after a line that is refused or has a syntax error
-    #[arg(long)]
+    /// Go on after a line that is refused or has a syntax error
+    #[arg(long, help_heading = "Options of a script")]
     pub(crate) continue_on_error: bool,
+    /// Give every write a request id, and after a broken connection send the
+    /// unanswered lines again, until --timeout passes without progress
+    #[arg(
+        long,
+        help_heading = "Options of a script",
+        conflicts_with = "no_request_id"
+    )]
+    pub(crate) retry: bool,
 }
 
 /// What may also be set on a single line of a script.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Options of any command")]
 pub(crate) struct CallFlags {
     /// When a write is answered [default: as the server is configured]
     #[arg(long, global = true, value_name = "LEVEL")]
@@ -61,40 +76,77 @@ pub(crate) struct CallFlags {
     /// Which state a read may show [default: as the server is configured]
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) read_level: Option<ReadLevel>,
+    /// Read the state as of this revision
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) at_revision: Option<i64>,
+    /// Read only from a state that includes this position, as json shows it
+    #[arg(long, global = true, value_name = "BASE64", value_parser = parse_base64)]
+    pub(crate) min_position: Option<Bytes>,
+    /// Be refused by a server that lacks this capability, as in
+    /// request-id. Repeatable
+    #[arg(long, global = true, value_name = "CAPABILITY", value_parser = parse_capability)]
+    pub(crate) require: Vec<Capability>,
+    /// Name a write by 1-64 bytes: while the server remembers them, the same
+    /// command with the same id is applied once [default: drawn at random, so
+    /// that a write whose answer got lost can be sent again]
+    #[arg(long, global = true, value_name = "ID", conflicts_with = "no_request_id",
+        value_parser = OsStringValueParser::new().try_map(parse_request_id))]
+    pub(crate) request_id: Option<Bytes>,
+    /// Send writes without a request id, and each at most once
+    #[arg(long, global = true)]
+    pub(crate) no_request_id: bool,
 }
 
 impl CallFlags {
-    /// These flags where given, else those.
-    pub(crate) fn or(self, outer: Self) -> Self {
+    /// These flags where given, else those. What is required adds up.
+    pub(crate) fn or(self, outer: &Self) -> Self {
+        let mut require = outer.require.clone();
+        require.extend(self.require);
         Self {
             durability: self.durability.or(outer.durability),
             read_level: self.read_level.or(outer.read_level),
+            at_revision: self.at_revision.or(outer.at_revision),
+            min_position: self.min_position.or_else(|| outer.min_position.clone()),
+            require,
+            request_id: self.request_id.or_else(|| outer.request_id.clone()),
+            no_request_id: self.no_request_id || outer.no_request_id,
         }
     }
 
-    /// Absent if the server's defaults are wanted.
-    pub(crate) fn write_options(self) -> Option<v1::WriteOptions> {
-        let durability = match self.durability? {
-            Durability::None => v1::Durability::None,
-            Durability::Logged => v1::Durability::Logged,
-            Durability::Synced => v1::Durability::Synced,
-        };
-        Some(v1::WriteOptions {
-            durability: durability.into(),
-            ..Default::default()
-        })
+    fn require(&self) -> Vec<i32> {
+        self.require.iter().map(|known| (*known).into()).collect()
     }
 
     /// Absent if the server's defaults are wanted.
-    pub(crate) fn read_options(self) -> Option<v1::ReadOptions> {
-        let level = match self.read_level? {
-            ReadLevel::Durable => v1::ReadLevel::Durable,
-            ReadLevel::Latest => v1::ReadLevel::Latest,
+    pub(crate) fn write_options(&self) -> Option<v1::WriteOptions> {
+        let durability = match self.durability {
+            None => v1::Durability::Unspecified,
+            Some(Durability::None) => v1::Durability::None,
+            Some(Durability::Logged) => v1::Durability::Logged,
+            Some(Durability::Synced) => v1::Durability::Synced,
         };
-        Some(v1::ReadOptions {
+        let options = v1::WriteOptions {
+            durability: durability.into(),
+            request_id: self.request_id.clone().unwrap_or_default(),
+            require: self.require(),
+        };
+        (options != v1::WriteOptions::default()).then_some(options)
+    }
+
+    /// Absent if the server's defaults are wanted.
+    pub(crate) fn read_options(&self) -> Option<v1::ReadOptions> {
+        let level = match self.read_level {
+            None => v1::ReadLevel::Unspecified,
+            Some(ReadLevel::Durable) => v1::ReadLevel::Durable,
+            Some(ReadLevel::Latest) => v1::ReadLevel::Latest,
+        };
+        let options = v1::ReadOptions {
             level: level.into(),
-            ..Default::default()
-        })
+            at_revision: self.at_revision.unwrap_or_default(),
+            min_position: self.min_position.clone().unwrap_or_default(),
+            require: self.require(),
+        };
+        (options != v1::ReadOptions::default()).then_some(options)
     }
 }
 
@@ -142,8 +194,34 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
+/// Bytes that json shows in base64, such as a position.
+pub(crate) fn parse_base64(text: &str) -> Result<Bytes, String> {
+    match BASE64.decode(text) {
+        Ok(bytes) if bytes.is_empty() => Err("has to hold something".to_owned()),
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(format!("no base64: {error}")),
+    }
+}
+
+/// `request-id`, `REQUEST_ID` or the name in the protocol.
+fn parse_capability(text: &str) -> Result<Capability, String> {
+    let name = text.to_uppercase().replace('-', "_");
+    let name = name.strip_prefix("CAPABILITY_").unwrap_or(&name);
+    Capability::from_str_name(&format!("CAPABILITY_{name}"))
+        .filter(|known| *known != Capability::Unspecified)
+        .ok_or_else(|| "this kvcli knows no capability of that name".to_owned())
+}
+
+fn parse_request_id(argument: OsString) -> Result<Bytes, String> {
+    let id = bytes_of(argument);
+    if id.is_empty() {
+        return Err("has at least one byte; leave it out to have one drawn".to_owned());
+    }
+    Ok(id)
+}
+
 /// The bytes of an argument; on Unix an argument may hold any.
-pub(crate) fn bytes_of(argument: OsString) -> bytes::Bytes {
+pub(crate) fn bytes_of(argument: OsString) -> Bytes {
     use std::os::unix::ffi::OsStringExt as _;
     argument.into_vec().into()
 }

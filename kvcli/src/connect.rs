@@ -2,7 +2,8 @@
 //!
 //! The socket is opened here and not by tonic's channel, so that "nothing was
 //! sent" is certain: until [`connect`] has returned, nothing could be. For the
-//! same reason the channel never connects a second time.
+//! same reason the channel never connects a second time: who may ask again does so
+//! with a new one.
 
 use std::{error::Error as _, io, sync::Mutex, time::Duration};
 
@@ -60,7 +61,7 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Caller, Failure> {
                 for error in &errors {
                     complain(&format!("skipped {error}"));
                 }
-                return Ok(Caller::new(channel, settings.timeout));
+                return Ok(Caller::new(channel, endpoint.clone(), settings.timeout));
             }
             Err(error) => errors.push(format!("{endpoint}: {error}")),
         }
@@ -71,7 +72,8 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Caller, Failure> {
     )))
 }
 
-async fn open(endpoint: &Endpoint, limit: Duration) -> Result<Channel, String> {
+/// Connects to one place.
+pub(crate) async fn open(endpoint: &Endpoint, limit: Duration) -> Result<Channel, String> {
     let connecting = async {
         let socket = socket(endpoint).await.map_err(|error| error.to_string())?;
         channel(endpoint, socket).await

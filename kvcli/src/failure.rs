@@ -17,6 +17,8 @@ use kvproto::{ERROR_DOMAIN, v1, v1::ErrorReason};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::block::BlockError;
+
 /// The exit codes, mildest first, so that the worst of several is their maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
@@ -118,6 +120,12 @@ impl Refusal {
         matches!(&self.reason, Some(Ok(known)) if *known == reason)
     }
 
+    /// Whether the server is one that does not know request ids.
+    pub(crate) fn is_about_ids(&self) -> bool {
+        self.is(ErrorReason::CapabilityMissing)
+            || (self.is(ErrorReason::UnsupportedOption) && self.field.ends_with("request_id"))
+    }
+
     /// Whether the request may or may not have been applied.
     pub(crate) fn is_undecided(&self) -> bool {
         match &self.reason {
@@ -135,6 +143,12 @@ impl Refusal {
             Some(Err(_)) => matches!(self.code, Code::Unknown | Code::DeadlineExceeded),
             Some(Ok(_)) => false,
         }
+    }
+
+    /// Whether another attempt, perhaps after a restart of the server, may end
+    /// otherwise.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_undecided() || self.is(ErrorReason::Draining) || self.is(ErrorReason::Loading)
     }
 
     fn hint(&self) -> Option<&'static str> {
@@ -161,6 +175,9 @@ impl Refusal {
             ErrorReason::Loading => "the server still reads its log; wait longer with --timeout",
             ErrorReason::Draining => "the server is stopping",
             ErrorReason::LogFailed => "see the server's log; it has to be restarted",
+            ErrorReason::RangeTooLarge => "--chunked removes it in several steps",
+            ErrorReason::NotAnInteger => "incr works on whole numbers written in decimal",
+            ErrorReason::RequestIdReused => "this id belongs to another command",
             ErrorReason::UnknownOutcome => "read the key to see whether it was applied",
             ErrorReason::DataLoss => "see the server's log and `kvd check`",
             _ => return None,
@@ -201,6 +218,9 @@ pub(crate) enum Failure {
     Refused(Box<Refusal>),
     #[error("undecided: {0}")]
     Undecided(String),
+    /// Something is wrong with the text of a transaction.
+    #[error("{0}")]
+    Block(#[from] BlockError),
     #[error("interrupted{0}")]
     Interrupted(String),
     /// Standard output could not be written.
@@ -234,7 +254,7 @@ impl Failure {
             Self::Undecided(_) => Exit::Undecided,
             Self::Interrupted(_) => Exit::Interrupted,
             Self::Output(_) if self.is_closed_output() => Exit::Success,
-            Self::Usage(_) | Self::Output(_) => Exit::Usage,
+            Self::Usage(_) | Self::Block(_) | Self::Output(_) => Exit::Usage,
         }
     }
 

@@ -4,12 +4,14 @@
 //! with the environment, [`command`] turns the command into what is asked of the
 //! server, [`call`] asks, the command reads the answer into a report, and one
 //! printer of [`output`] writes it. A script line takes the same way; only
-//! [`script`] stands where [`call`] stood.
+//! [`script`] stands where [`call`] stood. A transaction is several lines, which
+//! [`block`] reads.
 //!
 //! Data goes to standard output, everything else to standard error, and how it
 //! ended is the exit code (see [`failure::Exit`]).
 
 mod args;
+mod block;
 mod call;
 mod command;
 mod connect;
@@ -29,7 +31,7 @@ use clap::Parser as _;
 
 use crate::{
     args::Cli,
-    command::Prepared,
+    command::{Ask, Place, Prepared, rm, scan},
     failure::{Exit, Failure, complain},
     output::Output,
     settings::Settings,
@@ -70,7 +72,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         return block_on(script::run(&settings, &mut output));
     };
-    let prepared = command.prepare(settings.call, false)?;
+    let prepared = command.prepare(&settings.call, Place::CommandLine)?;
     block_on(one_shot(&settings, prepared, &mut output))
 }
 
@@ -91,17 +93,34 @@ async fn one_shot(
     prepared: Prepared,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
-    let ask = async {
-        let mut caller = connect::connect(settings).await?;
-        caller.call(&prepared.ask).await
-    };
-    let answer = tokio::select! {
-        answer = ask => answer?,
+    let interrupted = prepared.interrupted();
+    tokio::select! {
+        end = ask_and_print(settings, prepared, output) => end,
         interrupt = tokio::signal::ctrl_c() => {
             interrupt.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
-            return Err(Failure::Interrupted(prepared.interrupted()));
+            Err(Failure::Interrupted(interrupted))
         }
-    };
+    }
+}
+
+async fn ask_and_print(
+    settings: &Settings,
+    prepared: Prepared,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let mut caller = connect::connect(settings).await?;
+    if let Ask::Scan(request) = &prepared.ask {
+        scan::print(&mut caller, request, output).await?;
+        output.flush()?;
+        return Ok(Exit::Success);
+    }
+    if let Ask::DeleteRange(request) = &prepared.ask
+        && prepared.confirm
+        && !rm::confirm(&mut caller, request).await?
+    {
+        return Ok(Exit::Negative);
+    }
+    let answer = caller.call(&prepared).await?;
     let report = prepared.pending.read(answer)?;
     output.print(report.as_ref())?;
     output.flush()?;

@@ -120,6 +120,7 @@ mod tests {
                 .collect();
             let line = quote(&bytes);
             let parsed = fields(line.as_bytes()).expect("our own quoting");
+            let parsed: Vec<Vec<u8>> = parsed.into_iter().map(|field| field.bytes).collect();
             assert_eq!(parsed, [bytes]);
         }
     }

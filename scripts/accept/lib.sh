@@ -5,7 +5,7 @@
 # what was tried). It ends every process that it started and no other, and removes its
 # temporary directory, also when it fails.
 #
-#   ACCEPT_BIN_DIR       take kvd, kvcli and killloop from here instead of building them
+#   ACCEPT_BIN_DIR       take kvd, kvcli and the drivers from here instead of building them
 #   ACCEPT_EVIDENCE_DIR  write the note here instead of docs/evidence
 #   ACCEPT_TOOLS_DIR     keep what has to be installed for a check here
 #   ACCEPT_KEEP          leave the temporary directory of a failed script
@@ -22,7 +22,7 @@ begin() {
     NAME=$1
     TITLE=$2
     STARTED=$SECONDS
-    COMMAND="scripts/accept/$(basename "$0")${*:3}"
+    COMMAND="scripts/accept/$(basename "$0")${3:+ ${*:3}}"
     WORK=$(mktemp -d "${TMPDIR:-/tmp}/kvd-$NAME.XXXXXX")
     NOTE=$WORK/note.md
     : >"$NOTE"
@@ -130,7 +130,7 @@ apt_install() {
     skip "$1 is missing; apt-get update and apt-get install $1 failed: $(tail -n 1 "$log")"
 }
 
-# binaries [NAME…]: builds what is asked for and sets KVD, KVCLI, KILLLOOP.
+# binaries [NAME…]: builds what is asked for and sets KVD, KVCLI, KILLLOOP, LINEAR, COUNTER.
 binaries() {
     local dir=${ACCEPT_BIN_DIR:-} wanted=("$@") name args=()
     if [ -z "$dir" ]; then
@@ -141,8 +141,8 @@ binaries() {
     for name in "${wanted[@]}"; do
         [ -x "$dir/$name" ] || fail "$dir/$name is missing"
     done
-    KVD=$dir/kvd KVCLI=$dir/kvcli KILLLOOP=$dir/killloop
-    export KVD KVCLI KILLLOOP
+    KVD=$dir/kvd KVCLI=$dir/kvcli KILLLOOP=$dir/killloop LINEAR=$dir/linear COUNTER=$dir/counter
+    export KVD KVCLI KILLLOOP LINEAR COUNTER
 }
 
 # field NAME LINE: the value of NAME=… in a line.

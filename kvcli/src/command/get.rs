@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Ask, Pending as AnyPending, Prepared,
-    record::{HEADER, Item, State},
+    record::{HEADER, Item, State, insert_header},
 };
 use crate::{
     args::{CallFlags, bytes_of},
@@ -41,7 +41,7 @@ impl Args {
         }
     }
 
-    pub(super) fn prepare(self, flags: CallFlags) -> Prepared {
+    pub(super) fn prepare(self, flags: &CallFlags) -> Prepared {
         let key = bytes_of(self.key);
         let request = v1::GetRequest {
             key: key.clone(),
@@ -51,14 +51,16 @@ impl Args {
             key,
             newline: !self.no_newline,
         };
-        Prepared {
-            ask: Ask::Get(request),
-            pending: AnyPending::Get(pending),
-        }
+        Prepared::new(Ask::Get(request), AnyPending::Get(pending))
     }
 }
 
 impl Pending {
+    /// One key of several.
+    pub(crate) fn of(key: Bytes) -> Self {
+        Self { key, newline: true }
+    }
+
     pub(super) fn read(self, reply: v1::GetResponse) -> Report {
         let state = if reply.found {
             State::Found(reply.record.unwrap_or_default())
@@ -70,7 +72,7 @@ impl Pending {
                 key: self.key,
                 state,
             },
-            durable: reply.header.is_some_and(|header| header.durable),
+            header: reply.header,
             newline: self.newline,
         }
     }
@@ -78,7 +80,7 @@ impl Pending {
 
 pub(super) struct Report {
     item: Item,
-    durable: bool,
+    header: Option<v1::ResponseHeader>,
     newline: bool,
 }
 
@@ -92,7 +94,7 @@ impl output::Report for Report {
 
     fn object(&self) -> Map<String, Value> {
         let mut object = self.item.object();
-        object.insert("durable".into(), self.durable.into());
+        insert_header(&mut object, self.header.as_ref());
         object
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Ask, Pending as AnyPending, Prepared, exit_of_items, mismatch,
-    record::{HEADER, Item, State},
+    record::{HEADER, Item, State, insert_header},
 };
 use crate::{
     args::{CallFlags, bytes_of},
@@ -30,16 +30,13 @@ pub(crate) struct Pending {
 }
 
 impl Args {
-    pub(super) fn prepare(self, flags: CallFlags) -> Prepared {
+    pub(super) fn prepare(self, flags: &CallFlags) -> Prepared {
         let keys: Vec<Bytes> = self.keys.into_iter().map(bytes_of).collect();
         let request = v1::BatchGetRequest {
             keys: keys.clone(),
             options: flags.read_options(),
         };
-        Prepared {
-            ask: Ask::BatchGet(request),
-            pending: AnyPending::Mget(Pending { keys }),
-        }
+        Prepared::new(Ask::BatchGet(request), AnyPending::Mget(Pending { keys }))
     }
 }
 
@@ -63,14 +60,14 @@ impl Pending {
             });
         Ok(Report {
             items: items.collect::<Result<_, _>>()?,
-            durable: reply.header.is_some_and(|header| header.durable),
+            header: reply.header,
         })
     }
 }
 
 pub(super) struct Report {
     items: Vec<Item>,
-    durable: bool,
+    header: Option<v1::ResponseHeader>,
 }
 
 impl output::Report for Report {
@@ -86,7 +83,7 @@ impl output::Report for Report {
         let items: Vec<Value> = self.items.iter().map(|item| item.object().into()).collect();
         let mut object = Map::new();
         object.insert("results".into(), items.into());
-        object.insert("durable".into(), self.durable.into());
+        insert_header(&mut object, self.header.as_ref());
         object
     }
 

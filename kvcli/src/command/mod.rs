@@ -4,16 +4,31 @@
 //! a [`Pending`], which remembers what is needed to read the answer. Both ways
 //! of asking, the single call and the script's pipeline, work on these.
 
+mod ask;
+mod condition;
+mod count;
 pub(crate) mod del;
+mod expire;
+mod expiry;
 pub(crate) mod get;
+mod hash;
+mod incr;
 mod mget;
+mod range;
 mod record;
+pub(crate) mod rm;
+pub(crate) mod scan;
 pub(crate) mod set;
 mod status;
+mod ttl;
+pub(crate) mod txn;
 
 use clap::Subcommand;
-use kvproto::v1::{self, operation::Operation, operation_result::Result as ItemResult};
 
+pub(crate) use self::{
+    ask::{Answer, Ask, Identity},
+    range::{RangeArgs, all as all_keys},
+};
 use crate::{
     args::CallFlags,
     failure::{Exit, Failure, Refusal},
@@ -30,30 +45,49 @@ pub(crate) enum Command {
     Set(set::Args),
     /// Delete keys
     Del(del::Args),
+    /// Add to a counter, kept as decimal text, and print the sum
+    ///
+    /// An existing key keeps its expiry; a new one gets the expiry given here.
+    Incr(incr::Args),
+    /// Change or remove the expiry of a key
+    Expire(expire::Args),
+    /// Print how long a key still lives
+    ///
+    /// In ms; -1 for a key without an expiry. The server says when the key ends,
+    /// this machine's clock how long that is from now.
+    Ttl(ttl::Args),
+    /// Print the records of a range in key order, all without an argument
+    ///
+    /// Not a snapshot: each record was there at some moment during the scan, and
+    /// a key that is there from its start to its end comes exactly once. After a
+    /// broken connection the scan goes on behind the last page.
+    Scan(scan::Args),
+    /// Count the keys of a range, all without an argument
+    Count(count::Args),
+    /// Remove the keys of a range
+    ///
+    /// On a terminal it shows how many keys would go and asks first; elsewhere it
+    /// needs --yes or --dry-run. Without --chunked all keys go in one step, or
+    /// none.
+    Rm(rm::Args),
+    /// Test, then run one of two lists of commands, all or nothing
+    #[command(long_about = txn::LONG_ABOUT)]
+    Txn(txn::Args),
+    /// Print a digest of the keys and values of a range, all without an argument
+    Hash(hash::Args),
     /// Show how the server is
     Status(status::Args),
 }
 
-/// What the server is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Ask {
-    Get(v1::GetRequest),
-    Set(v1::SetRequest),
-    Delete(v1::DeleteRequest),
-    BatchGet(v1::BatchGetRequest),
-    BatchWrite(v1::BatchWriteRequest),
-    Status(v1::GetStatusRequest),
-}
-
-/// What the server answered.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Get(v1::GetResponse),
-    Set(v1::SetResponse),
-    Delete(v1::DeleteResponse),
-    BatchGet(v1::BatchGetResponse),
-    BatchWrite(v1::BatchWriteResponse),
-    Status(Box<v1::GetStatusResponse>),
+/// Where a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Alone, on the command line.
+    CommandLine,
+    /// On a line of a script, which may have to be sent again or not.
+    Script { retry: bool },
+    /// On a line of a transaction.
+    Transaction,
 }
 
 /// What has to be remembered of a command until its answer is there.
@@ -63,6 +97,14 @@ pub(crate) enum Pending {
     Mget(mget::Pending),
     Set(set::Pending),
     Del(del::Pending),
+    Incr(incr::Pending),
+    Expire(expire::Pending),
+    Ttl(ttl::Pending),
+    Scan(scan::Pending),
+    Count,
+    Rm(rm::Pending),
+    Txn(txn::Pending),
+    Hash,
     Status,
 }
 
@@ -71,6 +113,9 @@ pub(crate) enum Pending {
 pub(crate) struct Prepared {
     pub(crate) ask: Ask,
     pub(crate) pending: Pending,
+    pub(crate) identity: Identity,
+    /// Whether somebody has to be asked first.
+    pub(crate) confirm: bool,
 }
 
 impl Command {
@@ -79,19 +124,59 @@ impl Command {
         matches!(self, Self::Get(args) if args.no_newline)
     }
 
-    /// Builds the request. In a script, standard input is the script.
-    pub(crate) fn prepare(self, flags: CallFlags, in_script: bool) -> Result<Prepared, Failure> {
-        match self {
-            Self::Get(args) => Ok(args.prepare(flags)),
-            Self::Mget(args) => Ok(args.prepare(flags)),
-            Self::Set(args) => args.prepare(flags, in_script),
-            Self::Del(args) => Ok(args.prepare(flags)),
-            Self::Status(args) => Ok(args.prepare()),
-        }
+    /// Builds the request.
+    pub(crate) fn prepare(self, flags: &CallFlags, place: Place) -> Result<Prepared, Failure> {
+        let mut prepared = match self {
+            Self::Get(args) => args.prepare(flags),
+            Self::Mget(args) => args.prepare(flags),
+            Self::Set(args) => args.prepare(flags, place)?,
+            Self::Del(args) => args.prepare(flags)?,
+            Self::Incr(args) => args.prepare(flags),
+            Self::Expire(args) => args.prepare(flags),
+            Self::Ttl(args) => args.prepare(flags),
+            Self::Scan(args) => args.prepare(flags)?,
+            Self::Count(args) => args.prepare(flags)?,
+            Self::Rm(args) => args.prepare(flags, place)?,
+            Self::Txn(args) => args.prepare(flags, place)?,
+            Self::Hash(args) => args.prepare(flags)?,
+            Self::Status(args) => args.prepare(),
+        };
+        prepared.identify(flags, place)?;
+        Ok(prepared)
     }
 }
 
 impl Prepared {
+    fn new(ask: Ask, pending: Pending) -> Self {
+        Self {
+            ask,
+            pending,
+            identity: Identity::Absent,
+            confirm: false,
+        }
+    }
+
+    /// Sees to it that a write can be told from another, where it may have to be
+    /// sent again.
+    pub(crate) fn identify(&mut self, flags: &CallFlags, place: Place) -> Result<(), Failure> {
+        if flags.request_id.is_some() {
+            if !self.ask.changes() {
+                return Err(Failure::usage("--request-id is for writes"));
+            }
+            self.identity = Identity::Given;
+            return Ok(());
+        }
+        let wanted = match place {
+            Place::CommandLine => true,
+            Place::Script { retry } => retry,
+            Place::Transaction => false,
+        };
+        if wanted && !flags.no_request_id {
+            self.identity = self.ask.identify()?;
+        }
+        Ok(())
+    }
+
     /// What to add to "interrupted" when no answer had come.
     pub(crate) fn interrupted(&self) -> String {
         let text = if self.ask.changes() {
@@ -100,43 +185,6 @@ impl Prepared {
             ""
         };
         text.to_owned()
-    }
-}
-
-impl Ask {
-    /// Whether this may change anything.
-    pub(crate) fn changes(&self) -> bool {
-        matches!(self, Self::Set(_) | Self::Delete(_) | Self::BatchWrite(_))
-    }
-
-    /// The same as an operation of a pipeline, if it can be one. Keys and values
-    /// are shared, not copied.
-    pub(crate) fn to_operation(&self) -> Option<Operation> {
-        Some(match self.clone() {
-            Self::Get(request) => Operation::Get(request),
-            Self::Set(request) => Operation::Set(request),
-            Self::Delete(request) => Operation::Delete(request),
-            Self::BatchGet(request) => Operation::BatchGet(request),
-            Self::BatchWrite(request) => Operation::BatchWrite(request),
-            Self::Status(_) => return None,
-        })
-    }
-}
-
-impl Answer {
-    /// The answer in a pipeline's slot.
-    pub(crate) fn from_result(result: Option<ItemResult>) -> Result<Self, Failure> {
-        Ok(match result {
-            Some(ItemResult::Get(reply)) => Self::Get(reply),
-            Some(ItemResult::Set(reply)) => Self::Set(reply),
-            Some(ItemResult::Delete(reply)) => Self::Delete(reply),
-            Some(ItemResult::BatchGet(reply)) => Self::BatchGet(reply),
-            Some(ItemResult::BatchWrite(reply)) => Self::BatchWrite(reply),
-            Some(ItemResult::Error(error)) => {
-                return Err(Failure::from_refusal(Refusal::from_item(&error)));
-            }
-            _ => return Err(mismatch()),
-        })
     }
 }
 
@@ -149,6 +197,14 @@ impl Pending {
             (Self::Set(pending), Answer::Set(reply)) => Box::new(pending.read(reply)),
             (Self::Del(pending), Answer::Delete(reply)) => Box::new(pending.read_one(reply)?),
             (Self::Del(pending), Answer::BatchWrite(reply)) => Box::new(pending.read_many(reply)?),
+            (Self::Incr(pending), Answer::Increment(reply)) => Box::new(pending.read(reply)),
+            (Self::Expire(pending), Answer::Expire(reply)) => Box::new(pending.read(reply)),
+            (Self::Ttl(pending), Answer::Get(reply)) => Box::new(pending.read(reply)),
+            (Self::Scan(pending), Answer::RangeGet(result)) => Box::new(pending.read(result)),
+            (Self::Count, Answer::Count(reply)) => Box::new(count::Report::new(reply)),
+            (Self::Rm(pending), Answer::DeleteRange(reply)) => Box::new(pending.read(reply)),
+            (Self::Txn(pending), Answer::Txn(reply)) => Box::new(pending.read(reply)?),
+            (Self::Hash, Answer::Hash(reply)) => Box::new(hash::Report::new(reply)),
             (Self::Status, Answer::Status(reply)) => Box::new(status::Report::new(*reply)),
             _ => return Err(mismatch()),
         })

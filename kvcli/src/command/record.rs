@@ -1,8 +1,9 @@
-//! One key of a read: how a record that is there, is not there, or could not be
-//! read looks in every format. Shared by get and mget.
+//! How a record looks in every format: that of one key of a read, which is
+//! there, is not there or could not be read, and what answers have in common.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use kvproto::v1::Record;
+use kvproto::v1::{Record, ResponseHeader};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -98,4 +99,45 @@ pub(super) fn insert_numbers(object: &mut Map<String, Value>, record: &Record) {
     object.insert("version".into(), json!(record.version));
     object.insert("create_revision".into(), json!(record.create_revision));
     object.insert("expires_at_ms".into(), json!(record.expires_at_ms));
+    if record.lease_id != 0 {
+        object.insert("lease_id".into(), json!(record.lease_id));
+    }
+}
+
+/// A record that is not the one asked for, such as the one that was replaced.
+pub(super) fn other_object(record: Option<&Record>) -> Value {
+    let Some(record) = record else {
+        return Value::Null;
+    };
+    let mut object = Map::new();
+    insert_bytes(&mut object, "value", &record.value);
+    insert_numbers(&mut object, record);
+    object.into()
+}
+
+pub(super) fn is_durable(header: Option<&ResponseHeader>) -> bool {
+    header.is_some_and(|header| header.durable)
+}
+
+/// What the header says, the same at the end of every object.
+pub(super) fn insert_header(object: &mut Map<String, Value>, header: Option<&ResponseHeader>) {
+    object.insert("durable".into(), is_durable(header).into());
+    if let Some(header) = header.filter(|header| !header.position.is_empty()) {
+        object.insert("position".into(), BASE64.encode(&header.position).into());
+    }
+}
+
+/// Whether the answer is that of an earlier attempt, where it is.
+pub(super) fn insert_replayed(object: &mut Map<String, Value>, replayed: bool) {
+    if replayed {
+        object.insert("replayed".into(), true.into());
+    }
+}
+
+/// Of what an answer lacks because it is that of an earlier attempt.
+pub(super) fn not_repeated(what: &str) -> String {
+    format!(
+        "{what}: applied by an earlier attempt with the same request id; \
+         what was read then is not repeated"
+    )
 }

@@ -9,10 +9,17 @@ use std::{
 
 use bytes::Bytes;
 use clap::ArgGroup;
-use kvproto::v1::{self, condition::Test};
+use kvproto::v1;
 use serde_json::{Map, Value};
 
-use super::{Ask, Pending as AnyPending, Prepared, record::insert_numbers};
+use super::{
+    Ask, Pending as AnyPending, Place, Prepared,
+    condition::{ConditionArgs, stands},
+    expiry::ExpiryArgs,
+    record::{
+        insert_header, insert_numbers, insert_replayed, is_durable, not_repeated, other_object,
+    },
+};
 use crate::{
     args::{CallFlags, bytes_of},
     failure::{Exit, Failure, Refusal},
@@ -32,10 +39,20 @@ const HEADER: &[&str] = &[
     "durable",
 ];
 
+/// The same with the value that was replaced.
+const HEADER_PREVIOUS: &[&str] = &[
+    "key",
+    "applied",
+    "revision",
+    "version",
+    "create_revision",
+    "durable",
+    "previous",
+];
+
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "kvcli set [OPTIONS] KEY (VALUE | --stdin | --file PATH)")]
 #[command(group = ArgGroup::new("source").required(true))]
-#[command(group = ArgGroup::new("if"))]
 pub(crate) struct Args {
     /// Key to write; after -- it may begin with a dash
     #[arg(value_name = "KEY")]
@@ -49,20 +66,19 @@ pub(crate) struct Args {
     /// Read the value from a file, all of it
     #[arg(long, group = "source", value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Only if the key does not exist
-    #[arg(long, group = "if")]
-    if_absent: bool,
-    /// Only if the key exists
-    #[arg(long, group = "if")]
-    if_present: bool,
-    /// Only if the key was last changed at this revision (0: does not exist)
-    #[arg(long, group = "if", value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
-    if_revision: Option<i64>,
+    /// Also show what was replaced; raw: the value and a newline
+    #[arg(long)]
+    previous: bool,
+    #[command(flatten)]
+    expiry: ExpiryArgs,
+    #[command(flatten)]
+    condition: ConditionArgs,
 }
 
 #[derive(Debug)]
 pub(crate) struct Pending {
     key: Bytes,
+    previous: bool,
 }
 
 impl Args {
@@ -73,20 +89,19 @@ impl Args {
             value: Some(value),
             stdin: false,
             file: None,
-            if_absent: false,
-            if_present: false,
-            if_revision: None,
+            expiry: ExpiryArgs::default(),
+            condition: ConditionArgs::default(),
+            previous: false,
         }
     }
 
-    pub(super) fn prepare(self, flags: CallFlags, in_script: bool) -> Result<Prepared, Failure> {
-        let condition = self.condition();
+    pub(super) fn prepare(self, flags: &CallFlags, place: Place) -> Result<Prepared, Failure> {
         let value = match (self.value, self.file) {
             (Some(value), _) => bytes_of(value),
             (None, Some(path)) => File::open(&path)
                 .and_then(read_value)
                 .map_err(|error| source_failure(&error, &path.display().to_string()))?,
-            (None, None) if in_script => {
+            (None, None) if place != Place::CommandLine => {
                 return Err(Failure::usage("--stdin: standard input is this script"));
             }
             (None, None) => read_value(io::stdin().lock())
@@ -96,25 +111,16 @@ impl Args {
         let request = v1::SetRequest {
             key: key.clone(),
             value,
-            condition,
+            expiry: self.expiry.into_expiry(),
+            condition: self.condition.into_condition(),
+            return_previous: self.previous,
             options: flags.write_options(),
-            ..Default::default()
         };
-        Ok(Prepared {
-            ask: Ask::Set(request),
-            pending: AnyPending::Set(Pending { key }),
-        })
-    }
-
-    fn condition(&self) -> Option<v1::Condition> {
-        let test = if self.if_absent {
-            Test::Exists(false)
-        } else if self.if_present {
-            Test::Exists(true)
-        } else {
-            Test::ModRevision(self.if_revision?)
+        let pending = Pending {
+            key,
+            previous: self.previous,
         };
-        Some(v1::Condition { test: Some(test) })
+        Ok(Prepared::new(Ask::Set(request), AnyPending::Set(pending)))
     }
 }
 
@@ -141,6 +147,7 @@ impl Pending {
     pub(super) fn read(self, reply: v1::SetResponse) -> Report {
         Report {
             key: self.key,
+            previous: self.previous,
             reply,
         }
     }
@@ -148,21 +155,25 @@ impl Pending {
 
 pub(super) struct Report {
     key: Bytes,
+    previous: bool,
     reply: v1::SetResponse,
 }
 
 impl Report {
-    fn durable(&self) -> bool {
-        self.reply
-            .header
-            .as_ref()
-            .is_some_and(|header| header.durable)
+    fn previous_value(&self) -> &[u8] {
+        let previous = self.reply.previous.as_ref();
+        previous.map(|record| &*record.value).unwrap_or_default()
     }
 }
 
 impl output::Report for Report {
-    /// Nothing: silence means done.
-    fn raw(&self, _out: &mut Vec<u8>) {}
+    /// Nothing: silence means done. Unless what was there before is asked for.
+    fn raw(&self, out: &mut Vec<u8>) {
+        if self.previous {
+            out.extend_from_slice(self.previous_value());
+            out.push(b'\n');
+        }
+    }
 
     fn object(&self) -> Map<String, Value> {
         let mut object = Map::new();
@@ -173,23 +184,23 @@ impl output::Report for Report {
             if let Some(record) = &self.reply.record {
                 insert_numbers(&mut object, record);
             }
+            if self.previous && !self.reply.replayed {
+                let previous = other_object(self.reply.previous.as_ref());
+                object.insert("previous".into(), previous);
+            }
         } else {
-            let current = self.reply.current.as_ref().map(|record| {
-                let mut object = Map::new();
-                insert_bytes(&mut object, "value", &record.value);
-                insert_numbers(&mut object, record);
-                object
-            });
-            object.insert("current".into(), current.map_or(Value::Null, Value::from));
+            let current = other_object(self.reply.current.as_ref());
+            object.insert("current".into(), current);
         }
-        object.insert("durable".into(), self.durable().into());
+        insert_replayed(&mut object, self.reply.replayed);
+        insert_header(&mut object, self.reply.header.as_ref());
         object
     }
 
     fn rows(&self) -> Rows {
         let number = |number: i64| number.to_string();
         let record = self.reply.record.as_ref().filter(|_| self.reply.applied);
-        let row = vec![
+        let mut row = vec![
             show(&self.key),
             self.reply.applied.to_string(),
             if self.reply.applied {
@@ -203,10 +214,17 @@ impl output::Report for Report {
             record
                 .map(|record| number(record.create_revision))
                 .unwrap_or_default(),
-            self.durable().to_string(),
+            is_durable(self.reply.header.as_ref()).to_string(),
         ];
+        if self.previous {
+            row.push(show(self.previous_value()));
+        }
         Rows {
-            header: HEADER,
+            header: if self.previous {
+                HEADER_PREVIOUS
+            } else {
+                HEADER
+            },
             rows: vec![row],
         }
     }
@@ -220,18 +238,13 @@ impl output::Report for Report {
     }
 
     fn problems(&self) -> Vec<String> {
+        if self.previous && self.reply.replayed {
+            return vec![not_repeated(&show(&self.key))];
+        }
         if self.reply.applied {
             return Vec::new();
         }
-        let key = show(&self.key);
-        vec![match &self.reply.current {
-            Some(current) => {
-                format!(
-                    "not set: {key} exists, last changed at revision {}",
-                    current.mod_revision
-                )
-            }
-            None => format!("not set: {key} does not exist"),
-        }]
+        let stands = stands(&show(&self.key), self.reply.current.as_ref());
+        vec![format!("not set: {stands}")]
     }
 }

@@ -18,10 +18,7 @@ pub(crate) struct Args {}
 impl Args {
     #[expect(clippy::unused_self, reason = "the same shape as every other command")]
     pub(super) fn prepare(self) -> Prepared {
-        Prepared {
-            ask: Ask::Status(v1::GetStatusRequest {}),
-            pending: Pending::Status,
-        }
+        Prepared::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
     }
 }
 

@@ -12,15 +12,18 @@ pub(super) struct Csv {
 
 impl Printer for Csv {
     fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()> {
-        let rows = report.rows();
-        let mut writer = csv::Writer::from_writer(out);
-        if self.header != Some(rows.header) {
-            self.header = Some(rows.header);
-            writer.write_record(rows.header)?;
+        for rows in report.tables() {
+            // Tables may differ in width, which one writer does not allow.
+            let mut writer = csv::Writer::from_writer(&mut *out);
+            if self.header != Some(rows.header) {
+                self.header = Some(rows.header);
+                writer.write_record(rows.header)?;
+            }
+            for row in rows.rows {
+                writer.write_record(row)?;
+            }
+            writer.flush()?;
         }
-        for row in rows.rows {
-            writer.write_record(row)?;
-        }
-        writer.flush()
+        Ok(())
     }
 }

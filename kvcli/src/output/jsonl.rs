@@ -1,4 +1,4 @@
-//! jsonl: exactly one object per command, on one line.
+//! jsonl: objects, each on a line of its own: one per command, or one per record.
 
 use std::io;
 
@@ -8,8 +8,10 @@ pub(super) struct JsonLines;
 
 impl Printer for JsonLines {
     fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, &report.object())?;
-        out.push(b'\n');
+        for object in report.objects() {
+            serde_json::to_writer(&mut *out, &object)?;
+            out.push(b'\n');
+        }
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Writing reports to standard output, one printer per format.
 //!
-//! A report knows its content as raw bytes, as one JSON object and as a table;
-//! a printer decides which of these it writes and how.
+//! A report knows its content as raw bytes, as JSON objects and as tables; a
+//! printer decides which of these it writes and how. A result that comes in
+//! parts, such as a scan, is printed part by part.
 
 mod csv;
 mod json;
@@ -44,8 +45,16 @@ pub(crate) trait Report {
     fn raw(&self, out: &mut Vec<u8>);
     /// The whole result as one object.
     fn object(&self) -> Map<String, Value>;
+    /// What jsonl prints, an object a line: the whole, or records.
+    fn objects(&self) -> Vec<Map<String, Value>> {
+        vec![self.object()]
+    }
     /// The result as rows.
     fn rows(&self) -> Rows;
+    /// All rows there are, if one heading cannot stand over all of them.
+    fn tables(&self) -> Vec<Rows> {
+        vec![self.rows()]
+    }
     /// How the command ended.
     fn exit(&self) -> Exit;
     /// What standard error should say about it.
@@ -57,6 +66,16 @@ pub(crate) trait Report {
 /// One output format.
 trait Printer {
     fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()>;
+    /// One part of a result that comes in several.
+    fn part(&mut self, part: &dyn Report, out: &mut Vec<u8>) -> io::Result<()> {
+        self.print(part, out)
+    }
+    /// What follows the last part; every result in parts has at least one.
+    fn end_parts(&mut self, _closing: Map<String, Value>, _out: &mut Vec<u8>) -> io::Result<()> {
+        Ok(())
+    }
+    /// No further part comes, and the result is not whole.
+    fn break_off(&mut self, _out: &mut Vec<u8>) {}
 }
 
 /// Standard output in one format. Nothing is written before [`Output::flush`] or
@@ -72,7 +91,7 @@ impl Output {
     pub(crate) fn new(format: Format) -> Self {
         let printer: Box<dyn Printer> = match format {
             Format::Table => Box::new(table::Table),
-            Format::Json => Box::new(json::Json),
+            Format::Json => Box::new(json::Json::default()),
             Format::Jsonl => Box::new(jsonl::JsonLines),
             Format::Raw => Box::new(raw::Raw),
             Format::Csv => Box::new(csv::Csv::default()),
@@ -85,6 +104,25 @@ impl Output {
 
     pub(crate) fn print(&mut self, report: &dyn Report) -> Result<(), Failure> {
         self.printer.print(report, &mut self.buffer)?;
+        self.flush_if_full()
+    }
+
+    /// Prints one part of a result; [`Output::end_parts`] ends it.
+    pub(crate) fn part(&mut self, part: &dyn Report) -> Result<(), Failure> {
+        self.printer.part(part, &mut self.buffer)?;
+        self.flush_if_full()
+    }
+
+    pub(crate) fn end_parts(&mut self, closing: Map<String, Value>) -> Result<(), Failure> {
+        self.printer.end_parts(closing, &mut self.buffer)?;
+        self.flush_if_full()
+    }
+
+    pub(crate) fn break_off(&mut self) {
+        self.printer.break_off(&mut self.buffer);
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), Failure> {
         if self.buffer.len() >= Self::BUFFER {
             self.flush()
         } else {

@@ -11,49 +11,154 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use super::parse::{fields, is_idle};
 use crate::{
     args::{CallFlags, Line, one_line},
-    command::{Command, Prepared, del, get, set},
+    block::{BlockError, Collected, Collector, first_word, parse},
+    command::{Command, Place, Prepared, del, get, set, txn},
     failure::Failure,
 };
 
-/// Compiles lines. Building clap's tables costs more than using them, so they
-/// are kept.
+/// Reads fields as a command. Building clap's tables costs more than using them,
+/// so they are kept.
+pub(crate) struct Grammar(clap::Command);
+
+impl Grammar {
+    pub(crate) fn new() -> Self {
+        Self(Line::command())
+    }
+
+    pub(crate) fn read(&mut self, fields: Vec<OsString>) -> Result<Line, clap::Error> {
+        let fields = match plain(fields) {
+            Ok(command) => {
+                return Ok(Line {
+                    call: CallFlags::default(),
+                    command,
+                });
+            }
+            Err(fields) => fields,
+        };
+        self.0
+            .try_get_matches_from_mut(fields)
+            .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
+    }
+}
+
+/// Compiles lines, one command each but for transactions, which take several.
 pub(super) struct Compiler {
-    grammar: clap::Command,
+    grammar: Grammar,
+    flags: CallFlags,
+    retry: bool,
+    open: Option<Open>,
+}
+
+/// A transaction that has not ended yet.
+struct Open {
+    lines: Collector,
     flags: CallFlags,
 }
 
 impl Compiler {
-    pub(super) fn new(flags: CallFlags) -> Self {
+    /// `retry`: whether every write gets an id, to be sent again with.
+    pub(super) fn new(flags: CallFlags, retry: bool) -> Self {
         Self {
-            grammar: Line::command(),
+            grammar: Grammar::new(),
             flags,
+            retry,
+            open: None,
         }
     }
 
-    /// None for a line without a command.
-    pub(super) fn compile(&mut self, line: &[u8]) -> Result<Option<Prepared>, Failure> {
+    /// From now on writes get no ids.
+    pub(super) fn give_up_retry(&mut self) {
+        self.retry = false;
+    }
+
+    /// What is wrong if nothing comes after the lines so far.
+    pub(super) fn at_end(&mut self) -> Option<Failure> {
+        let open = self.open.take()?;
+        let text = "this transaction is never closed with end";
+        Some(BlockError::new(open.lines.opened, 1, text).into())
+    }
+
+    /// None for a line that asks for nothing yet.
+    pub(super) fn compile(
+        &mut self,
+        number: u64,
+        line: &[u8],
+    ) -> Result<Option<Prepared>, Failure> {
+        if let Some(open) = &mut self.open {
+            if !open.lines.push(number, line) {
+                return Ok(None);
+            }
+            return match self.open.take() {
+                Some(open) => self.transaction(open),
+                None => Ok(None),
+            };
+        }
         if is_idle(line) {
             return Ok(None);
         }
+        let read = self.read(line);
+        match read {
+            Ok(line) => self.command(number, line),
+            Err(failure) => {
+                if first_word(line).as_deref() == Some(b"txn") {
+                    // Nothing of what follows may run as a line of its own.
+                    self.open = Some(Open {
+                        lines: Collector::passing_over(number),
+                        flags: CallFlags::default(),
+                    });
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn read(&mut self, line: &[u8]) -> Result<Line, Failure> {
         let fields = fields(line).map_err(|error| Failure::Usage(error.to_string()))?;
-        let fields = fields.into_iter().map(OsString::from_vec).collect();
-        let fields = match plain(fields) {
-            Ok(command) => return command.prepare(self.flags, true).map(Some),
-            Err(fields) => fields,
-        };
+        let fields = fields
+            .into_iter()
+            .map(|field| OsString::from_vec(field.bytes));
         let line = self
             .grammar
-            .try_get_matches_from_mut(fields)
-            .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
+            .read(fields.collect())
             .map_err(|error| Failure::Usage(one_line(&error)))?;
         if line.command.wants_exact_bytes() {
             return Err(Failure::usage(
                 "--no-newline: a script prints a line per command",
             ));
         }
-        line.command
-            .prepare(line.call.or(self.flags), true)
-            .map(Some)
+        Ok(line)
+    }
+
+    fn command(&mut self, number: u64, line: Line) -> Result<Option<Prepared>, Failure> {
+        let place = Place::Script { retry: self.retry };
+        if line.call == CallFlags::default() && !matches!(line.command, Command::Txn(_)) {
+            return line.command.prepare(&self.flags, place).map(Some);
+        }
+        let flags = line.call.or(&self.flags);
+        match line.command {
+            Command::Txn(args) if args.file.is_none() => {
+                let lines = Collector::new(number);
+                self.open = Some(Open { lines, flags });
+                Ok(None)
+            }
+            command => command.prepare(&flags, place).map(Some),
+        }
+    }
+
+    fn transaction(&mut self, open: Open) -> Result<Option<Prepared>, Failure> {
+        let opened = open.lines.opened;
+        let lines = match open.lines.finish() {
+            Collected::Lines(lines) => lines,
+            Collected::PassedOver => return Ok(None),
+            Collected::TooLong => {
+                let error = BlockError::new(opened, 1, "this transaction is too long");
+                return Err(error.into());
+            }
+        };
+        let block = parse(&lines, Some(opened), &mut self.grammar)?;
+        let mut prepared = txn::prepare(block, &open.flags);
+        prepared.identify(&open.flags, Place::Script { retry: self.retry })?;
+        Ok(Some(prepared))
     }
 }
 
@@ -101,9 +206,9 @@ mod tests {
     fn ask(line: &[u8]) -> Ask {
         let flags = CallFlags {
             durability: Some(Durability::Logged),
-            read_level: None,
+            ..CallFlags::default()
         };
-        let compiled = Compiler::new(flags).compile(line);
+        let compiled = Compiler::new(flags, false).compile(1, line);
         let prepared = compiled.unwrap_or_else(|e| panic!("{}: {e}", line.escape_ascii()));
         prepared.expect("a command").ask
     }
@@ -187,17 +292,18 @@ mod tests {
         ];
         let flags = CallFlags {
             durability: Some(Durability::None),
-            read_level: None,
+            ..CallFlags::default()
         };
         for line in table {
             let fields: Vec<OsString> = fields(line)
                 .expect("good")
                 .into_iter()
-                .map(OsString::from_vec)
+                .map(|field| OsString::from_vec(field.bytes))
                 .collect();
             let long = Line::try_parse_from(fields.clone()).expect("good").command;
             let short = plain(fields).expect("plain");
-            let ask = |command: Command| command.prepare(flags, true).expect("good").ask;
+            let place = Place::Script { retry: false };
+            let ask = |command: Command| command.prepare(&flags, place).expect("good").ask;
             assert_eq!(ask(short), ask(long), "{}", line.escape_ascii());
         }
     }
@@ -221,8 +327,8 @@ mod tests {
             (b"set k --file /no/such/file", "cannot read /no/such/file"),
         ];
         for (line, part) in table {
-            let error = Compiler::new(CallFlags::default())
-                .compile(line)
+            let error = Compiler::new(CallFlags::default(), false)
+                .compile(1, line)
                 .expect_err("a mistake");
             let text = error.to_string();
             assert!(
@@ -236,13 +342,13 @@ mod tests {
 
     #[test]
     fn a_compiler_is_not_worn_out_by_use() {
-        let mut compiler = Compiler::new(CallFlags::default());
+        let mut compiler = Compiler::new(CallFlags::default(), false);
         for round in 0..3 {
-            assert!(compiler.compile(b"# comment").expect("idle").is_none());
-            assert!(compiler.compile(b"set k v --if-absent").is_ok());
-            assert!(compiler.compile(b"set k").is_err());
+            assert!(compiler.compile(1, b"# comment").expect("idle").is_none());
+            assert!(compiler.compile(1, b"set k v --if-absent").is_ok());
+            assert!(compiler.compile(1, b"set k").is_err());
             let plain = compiler
-                .compile(b"set k v")
+                .compile(1, b"set k v")
                 .expect("a command")
                 .expect("a command");
             let Ask::Set(request) = plain.ask else {

@@ -11,6 +11,9 @@
 //!   meet a server that is loading), what is too large for the window and what
 //!   is no operation of a pipeline (`status`) travels alone, so that repeating
 //!   never changes the order and a stream that breaks blames the right line.
+//! - Under --retry every write has an id, and the lines that a broken stream left
+//!   unanswered are sent again, in order, before any other. A line is sent twice
+//!   only if it has an id or changes nothing.
 
 mod alone;
 mod compile;
@@ -20,7 +23,7 @@ mod pipe;
 
 use std::{collections::VecDeque, io, mem};
 
-use kvproto::v1::{self, OperationResult};
+use kvproto::v1::{self, OperationResult, operation_result::Result as ItemResult};
 use prost::Message as _;
 use tokio::{
     io::Stdin,
@@ -28,14 +31,15 @@ use tokio::{
 };
 use tonic::Status;
 
+pub(crate) use self::compile::Grammar;
 use self::{
     compile::Compiler,
     lines::Lines,
     pipe::{Pipe, slot},
 };
 use crate::{
-    call::{Caller, connection_lost, no_answer},
-    command::{Answer, Ask, Pending, Prepared},
+    call::{Caller, Repeat, connection_lost, no_answer},
+    command::{Answer, Pending, Prepared},
     failure::{Exit, Failure, Refusal, complain},
     output::Output,
     settings::Settings,
@@ -62,18 +66,13 @@ pub(crate) async fn run(settings: &Settings, output: &mut Output) -> Result<Exit
     }
 }
 
-/// A line that was sent and not answered yet.
-struct Sent {
-    line: u64,
-    pending: Pending,
+/// A line that was read and not answered yet.
+struct Line {
+    number: u64,
+    prepared: Prepared,
     bytes: usize,
-}
-
-/// A line that waits until all before it are answered.
-struct Held {
-    line: u64,
-    ask: Ask,
-    pending: Pending,
+    /// On a stream that broke before the answer.
+    sent_before: bool,
 }
 
 struct Script<'a> {
@@ -83,14 +82,20 @@ struct Script<'a> {
     compiler: Compiler,
     caller: Option<Caller>,
     pipe: Option<Pipe>,
-    sent: VecDeque<Sent>,
+    /// On their way, in the order of the lines.
+    sent: VecDeque<Line>,
     sent_bytes: usize,
-    held: Option<Held>,
+    /// Waits until all before it are answered.
+    held: Option<Line>,
+    /// To be sent before anything that is read from now on.
+    again: VecDeque<Line>,
     /// The line that is out alone.
     alone: Option<u64>,
     last_sent: u64,
     /// The line that ended the reading.
     stopped: Option<u64>,
+    /// Whether a broken stream is outlived.
+    retry: bool,
     worst: Exit,
     /// When something was last sent or answered.
     progress: Instant,
@@ -102,15 +107,17 @@ impl<'a> Script<'a> {
             settings,
             output,
             lines: Lines::new(tokio::io::stdin()),
-            compiler: Compiler::new(settings.call),
+            compiler: Compiler::new(settings.call.clone(), settings.retry),
             caller: None,
             pipe: None,
             sent: VecDeque::new(),
             sent_bytes: 0,
             held: None,
+            again: VecDeque::new(),
             alone: None,
             last_sent: 0,
             stopped: None,
+            retry: settings.retry,
             worst: Exit::Success,
             progress: Instant::now(),
         }
@@ -122,11 +129,14 @@ impl<'a> Script<'a> {
             self.output.flush()?;
             if !self.sent.is_empty() {
                 self.wait().await?;
-            } else if self.stopped.is_some() {
-                return self.finish().await;
             } else if let Some(held) = self.held.take() {
                 self.run_alone(held).await?;
+            } else if self.stopped.is_some() {
+                return self.finish().await;
             } else if self.lines.is_ended() {
+                if let Some(failure) = self.compiler.at_end() {
+                    self.failed(self.last_sent + 1, &failure);
+                }
                 return self.finish().await;
             } else {
                 let filled = self.lines.fill().await;
@@ -136,29 +146,35 @@ impl<'a> Script<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.stopped.is_none()
-            && self.held.is_none()
+        self.held.is_none()
+            && !self.is_cut()
             && self.sent.len() < self.settings.window
             && self.sent_bytes < WINDOW_BYTES
     }
 
+    /// Whether lines have to wait for another stream.
+    fn is_cut(&self) -> bool {
+        self.retry && self.pipe.as_ref().is_some_and(Pipe::is_closed)
+    }
+
+    fn wants_lines(&self) -> bool {
+        self.has_room() && self.again.is_empty() && self.stopped.is_none()
+    }
+
     /// Sends the lines that are here, as far as there is room.
     fn gather(&mut self) {
+        if self.is_cut() && self.sent.is_empty() {
+            self.pipe = None;
+        }
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
         while self.has_room() {
-            let Some((line, text)) = self.lines.next() else {
+            let Some(line) = self.again.pop_front().or_else(|| self.next_line()) else {
                 break;
             };
-            match self.compiler.compile(text) {
-                Ok(None) => {}
-                Ok(Some(prepared)) => {
-                    if let Some(operation) = self.admit(line, prepared) {
-                        batch_bytes += operation.encoded_len();
-                        batch.push(operation);
-                    }
-                }
-                Err(failure) => self.failed(line, &failure),
+            if let Some(operation) = self.admit(line) {
+                batch_bytes += operation.encoded_len();
+                batch.push(operation);
             }
             if batch_bytes >= MESSAGE_BYTES || batch.len() >= MESSAGE_OPERATIONS {
                 self.send(mem::take(&mut batch));
@@ -168,22 +184,38 @@ impl<'a> Script<'a> {
         self.send(batch);
     }
 
+    /// The next line that asks for something, if it is here.
+    fn next_line(&mut self) -> Option<Line> {
+        while self.stopped.is_none() {
+            let (number, text) = self.lines.next()?;
+            match self.compiler.compile(number, text) {
+                Ok(None) => {}
+                Ok(Some(prepared)) => {
+                    return Some(Line {
+                        number,
+                        prepared,
+                        bytes: 0,
+                        sent_before: false,
+                    });
+                }
+                Err(failure) => self.failed(number, &failure),
+            }
+        }
+        None
+    }
+
     /// Takes a line up: into the stream, or aside if it has to go alone.
-    fn admit(&mut self, line: u64, prepared: Prepared) -> Option<v1::Operation> {
-        let Prepared { ask, pending } = prepared;
-        match ask.to_operation() {
+    fn admit(&mut self, mut line: Line) -> Option<v1::Operation> {
+        match line.prepared.ask.to_operation() {
             Some(operation) if self.pipe.is_some() && operation.encoded_len() < ALONE_BYTES => {
-                let bytes = operation.encoded_len();
-                self.sent.push_back(Sent {
-                    line,
-                    pending,
-                    bytes,
-                });
-                self.sent_bytes += bytes;
-                Some(slot(line, operation))
+                line.bytes = operation.encoded_len();
+                self.sent_bytes += line.bytes;
+                let slot = slot(line.number, operation);
+                self.sent.push_back(line);
+                Some(slot)
             }
             _ => {
-                self.held = Some(Held { line, ask, pending });
+                self.held = Some(line);
                 None
             }
         }
@@ -195,19 +227,32 @@ impl<'a> Script<'a> {
         };
         let (first, last) = (first.id, last.id);
         if self.pipe.as_ref().is_some_and(|pipe| pipe.send(batch)) {
-            self.last_sent = last;
+            self.last_sent = self.last_sent.max(last);
             self.progress = Instant::now();
             return;
         }
         // The stream is closed: these have certainly not left.
-        self.sent.retain(|sent| sent.line < first);
+        let unsent = self.sent.partition_point(|sent| sent.number < first);
+        let unsent = self.sent.split_off(unsent);
         self.sent_bytes = self.sent.iter().map(|sent| sent.bytes).sum();
-        self.failed(first, &connection_lost());
+        if self.retry {
+            self.send_later(unsent);
+        } else {
+            self.failed(first, &connection_lost());
+        }
+    }
+
+    /// Puts lines before all that are not sent yet.
+    fn send_later(&mut self, lines: VecDeque<Line>) {
+        self.again.extend(self.held.take());
+        for line in lines.into_iter().rev() {
+            self.again.push_front(line);
+        }
     }
 
     /// Waits for answers, and for lines if there is room for them.
     async fn wait(&mut self) -> Result<(), Failure> {
-        let wants_lines = self.has_room() && !self.lines.is_ended();
+        let wants_lines = self.wants_lines() && !self.lines.is_ended();
         let late = self.progress + self.settings.timeout;
         let Some(pipe) = &mut self.pipe else {
             self.abandon(&no_answer(self.settings.timeout));
@@ -243,9 +288,19 @@ impl<'a> Script<'a> {
     fn answered(&mut self, answer: OperationResult) -> Result<(), Failure> {
         self.progress = Instant::now();
         match self.sent.pop_front() {
-            Some(sent) if sent.line == answer.id => {
+            Some(sent) if sent.number == answer.id => {
+                if let Some(ItemResult::Error(error)) = &answer.result
+                    && self.retry
+                    && Refusal::from_item(error).may_pass()
+                    && sent.is_repeatable()
+                {
+                    self.sent.push_front(sent);
+                    self.start_over();
+                    return Ok(());
+                }
                 self.sent_bytes -= sent.bytes;
-                self.settle(sent.line, sent.pending, Answer::from_result(answer.result))
+                let answer = Answer::from_result(answer.result);
+                self.settle(sent.number, sent.prepared.pending, answer)
             }
             other => {
                 if let Some(sent) = other {
@@ -283,7 +338,12 @@ impl<'a> Script<'a> {
     }
 
     fn failed(&mut self, line: u64, failure: &Failure) {
-        complain(&format!("line {line}: {failure}"));
+        if matches!(failure, Failure::Block(_)) {
+            // Knows its line better.
+            complain(&failure.to_string());
+        } else {
+            complain(&format!("line {line}: {failure}"));
+        }
         self.count(line, failure.exit());
     }
 
@@ -291,8 +351,17 @@ impl<'a> Script<'a> {
     fn count(&mut self, line: u64, exit: Exit) {
         self.worst = self.worst.max(exit);
         let may_go_on = matches!(exit, Exit::Usage | Exit::Refused);
-        if !(self.settings.continue_on_error && may_go_on) {
-            self.stopped.get_or_insert(line);
+        if self.settings.continue_on_error && may_go_on {
+            return;
+        }
+        self.stopped.get_or_insert(line);
+        // What was sent before is still answered, unless nobody is there to do it.
+        self.held.take_if(|held| !held.sent_before);
+        self.again.retain(|line| line.sent_before);
+        if !may_go_on && self.pipe.is_none() {
+            self.sent.append(&mut self.again);
+            self.sent.extend(self.held.take());
+            self.abandon(&Failure::Undecided("the connection was lost".to_owned()));
         }
     }
 
@@ -300,12 +369,33 @@ impl<'a> Script<'a> {
     /// all of them; one that did not can be pinned on a line only if it is alone.
     fn broken(&mut self, status: &Status) {
         let refusal = Refusal::from_status(status);
+        if self.retry && refusal.may_pass() && self.can_start_over() {
+            self.start_over();
+            return;
+        }
         let failure = if refusal.reason.is_some() || self.sent.len() == 1 {
             Failure::from_refusal(refusal)
         } else {
             Failure::Undecided(refusal.to_string())
         };
         self.abandon(&failure);
+    }
+
+    fn can_start_over(&self) -> bool {
+        self.sent
+            .iter()
+            .all(|line| self.repeat(line) != Repeat::Never)
+    }
+
+    /// Sends what is unanswered again, on another stream.
+    fn start_over(&mut self) {
+        self.pipe = None;
+        self.sent_bytes = 0;
+        let mut unanswered = mem::take(&mut self.sent);
+        for line in &mut unanswered {
+            line.sent_before = true;
+        }
+        self.send_later(unanswered);
     }
 
     /// Gives up what is unanswered.
@@ -316,15 +406,17 @@ impl<'a> Script<'a> {
         let (Some(first), Some(last)) = (unanswered.front(), unanswered.back()) else {
             return;
         };
-        complain(&format!("{}: {failure}", span(first.line, last.line)));
-        self.count(last.line, failure.exit());
+        complain(&format!("{}: {failure}", span(first.number, last.number)));
+        self.count(last.number, failure.exit());
     }
 
     /// Which lines an interruption leaves open.
     fn unanswered(&self) -> String {
-        let lines = match (self.sent.front(), self.sent.back(), self.alone) {
-            (Some(first), Some(last), _) => span(first.line, last.line),
-            (_, _, Some(line)) => span(line, line),
+        let again = self.again.iter().filter(|line| line.sent_before);
+        let sent = self.sent.iter().chain(again).map(|line| line.number);
+        let open = self.alone.into_iter().chain(sent);
+        let lines = match (open.clone().min(), open.max()) {
+            (Some(first), Some(last)) => span(first, last),
             _ => return "; all lines sent were answered".to_owned(),
         };
         format!("; {lines}: sent, and whether they were applied is not known")

@@ -23,14 +23,31 @@ pub(crate) enum SyntaxError {
     Escape { column: usize, escape: String },
 }
 
+impl SyntaxError {
+    pub(crate) fn column(&self) -> usize {
+        match self {
+            Self::Unclosed { column }
+            | Self::AfterQuote { column }
+            | Self::Escape { column, .. } => *column,
+        }
+    }
+}
+
 /// Whether a line holds no command: blank, or a comment, whose `#` must be the
 /// very first character.
 pub(crate) fn is_idle(line: &[u8]) -> bool {
     line.first() == Some(&b'#') || line.iter().all(|b| is_blank(*b))
 }
 
+/// A field and the column it begins in, counted in bytes from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) column: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Splits a line, given without its line end, into fields.
-pub(crate) fn fields(line: &[u8]) -> Result<Vec<Vec<u8>>, SyntaxError> {
+pub(crate) fn fields(line: &[u8]) -> Result<Vec<Field>, SyntaxError> {
     let mut fields = Vec::new();
     let mut at = 0;
     loop {
@@ -38,12 +55,13 @@ pub(crate) fn fields(line: &[u8]) -> Result<Vec<Vec<u8>>, SyntaxError> {
         let Some(first) = line.get(at) else {
             return Ok(fields);
         };
-        let (field, end) = match first {
+        let (bytes, end) = match first {
             b'\'' => literal(line, at)?,
             b'"' => escaped(line, at)?,
             _ => bare(line, at),
         };
-        fields.push(field);
+        let column = at + 1;
+        fields.push(Field { column, bytes });
         at = end;
     }
 }
@@ -169,8 +187,16 @@ mod tests {
         for (line, expected) in table {
             let parsed = fields(line);
             let parsed = parsed.unwrap_or_else(|e| panic!("{}: {e}", line.escape_ascii()));
+            let parsed: Vec<Vec<u8>> = parsed.into_iter().map(|field| field.bytes).collect();
             assert_eq!(parsed, expected, "{}", line.escape_ascii());
         }
+    }
+
+    #[test]
+    fn fields_know_their_columns() {
+        let parsed = fields(b" set\t'a b'  \"\\x00\" c").expect("good");
+        let columns: Vec<usize> = parsed.iter().map(|field| field.column).collect();
+        assert_eq!(columns, [2, 6, 13, 20]);
     }
 
     #[test]

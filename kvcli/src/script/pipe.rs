@@ -2,7 +2,8 @@
 //! same order.
 
 use kvproto::v1::{
-    Operation, OperationResult, PipelineRequest, PipelineResponse, operation::Operation as Op,
+    Capability, Operation, OperationResult, PipelineRequest, PipelineResponse,
+    operation::Operation as Op,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,18 +19,21 @@ pub(super) struct Pipe {
 
 impl Pipe {
     /// Opens a stream with its first operation. `room` is how many messages may
-    /// be unanswered.
+    /// be unanswered. A server that lacks what is required ends the stream before
+    /// it runs anything.
     pub(super) async fn open(
         caller: &mut Caller,
         room: usize,
-        line: u64,
-        operation: Op,
+        first: Operation,
+        require: Option<Capability>,
     ) -> Result<Self, Status> {
         let (requests, queue) = mpsc::channel(room + 1);
         let pipe_gone = |_| Status::unavailable("the stream was closed before it began");
-        requests
-            .try_send(message(vec![slot(line, operation)]))
-            .map_err(pipe_gone)?;
+        let opening = PipelineRequest {
+            operations: vec![first],
+            require: require.into_iter().map(i32::from).collect(),
+        };
+        requests.try_send(opening).map_err(pipe_gone)?;
         let replies = caller
             .kv
             .pipeline(ReceiverStream::new(queue))
@@ -46,7 +50,11 @@ impl Pipe {
     /// Puts operations on their way. False if the stream is closed; its next
     /// answer tells why.
     pub(super) fn send(&self, operations: Vec<Operation>) -> bool {
-        self.requests.try_send(message(operations)).is_ok()
+        let message = PipelineRequest {
+            operations,
+            require: Vec::new(),
+        };
+        self.requests.try_send(message).is_ok()
     }
 
     /// The next answers. May be dropped while it waits.
@@ -65,13 +73,6 @@ impl Pipe {
         } = self;
         drop(requests);
         while let Ok(Some(_)) = replies.message().await {}
-    }
-}
-
-fn message(operations: Vec<Operation>) -> PipelineRequest {
-    PipelineRequest {
-        operations,
-        require: Vec::new(),
     }
 }
 

@@ -239,7 +239,7 @@ fn files_are_stored_byte_for_byte() {
 #[test]
 fn durability_is_passed_on_before_and_after_the_command() {
     let fake = Fake::start();
-    run(&fake, &["set", "k", "v"]).exits(0);
+    run(&fake, &["set", "k", "v", "--no-request-id"]).exits(0);
     assert!(
         fake.write_options().is_empty(),
         "server defaults need no options"

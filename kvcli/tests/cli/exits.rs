@@ -29,7 +29,7 @@ fn usage_is_2_and_says_what() {
             "cannot be used with",
         ),
         (&["set", "k", "v", "--if-revision", "x"], "--if-revision"),
-        (&["set", "k", "v", "--ttl", "5s"], "--ttl"),
+        (&["set", "k", "v", "--ttl", "5"], "no unit"),
         (&["--timeout", "5", "get", "k"], "no unit"),
         (&["--durability", "maybe", "set", "k", "v"], "maybe"),
         (&["-o", "yaml", "get", "k"], "yaml"),
@@ -48,7 +48,10 @@ fn usage_is_2_and_says_what() {
 fn help_and_version_are_0() {
     let fake = Fake::start();
     let help = run(&fake, &["--help"]).exits(0);
-    for command in ["get", "mget", "set", "del", "status"] {
+    for command in [
+        "get", "mget", "set", "del", "incr", "expire", "ttl", "scan", "count", "rm", "txn", "hash",
+        "status",
+    ] {
         assert!(
             help.text().contains(&format!("\n  {command} ")),
             "{command}: {}",
@@ -147,7 +150,7 @@ fn undecided_is_5() {
         "lost",
         Mishap::Refuse(Code::Unknown, ErrorReason::UnknownOutcome),
     );
-    run(&fake, &["set", "lost", "v"])
+    run(&fake, &["set", "lost", "v", "--no-request-id"])
         .exits(5)
         .says("UNKNOWN_OUTCOME")
         .says("read the key");
@@ -158,7 +161,9 @@ fn undecided_is_5() {
         Code::Cancelled,
     ] {
         fake.mishap("cut", Mishap::Transport(code));
-        run(&fake, &["set", "cut", "v"]).exits(5).says("undecided");
+        run(&fake, &["set", "cut", "v", "--no-request-id"])
+            .exits(5)
+            .says("undecided");
     }
     fake.mishap("slow", Mishap::Stall);
     let start = Instant::now();
@@ -171,7 +176,9 @@ fn undecided_is_5() {
         "{took:?}"
     );
     fake.mishap("die", Mishap::Die);
-    run(&fake, &["set", "die", "v"]).exits(5).says("undecided");
+    run(&fake, &["set", "die", "v", "--no-request-id"])
+        .exits(5)
+        .says("undecided");
 }
 
 /// Something that takes connections and is no kvd must not hang the client.

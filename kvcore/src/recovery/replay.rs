@@ -47,6 +47,12 @@ pub fn replay(
 ) -> Result<u64, OpenError> {
     let workers = workers.clamp(1, 64);
     let units = AtomicU64::new(0);
+    if workers == 1 {
+        while let Some(segment) = next()? {
+            redo_segment(target, 0, 1, &segment, &units)?;
+        }
+        return Ok(units.into_inner());
+    }
     std::thread::scope(|scope| {
         let mut lanes: Vec<Sender<Arc<Segment>>> = Vec::new();
         let mut threads = Vec::new();
@@ -93,43 +99,55 @@ fn run(
     counted: &AtomicU64,
 ) -> Result<(), OpenError> {
     for segment in segments {
-        for frame in &segment.frames {
-            let mut revision = frame.first_revision;
-            let payload = &segment.bytes[frame.payload.clone()];
-            let mut seen = 0;
-            for unit in units(payload) {
-                let offset = frame.payload.start as u64;
-                let unit =
-                    unit.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
-                if index == 0
-                    && let Some(tag) = &unit.request
-                {
-                    let entry = remembered(target, tag, revision, frame.engine_ms);
-                    entry.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+        redo_segment(target, index, workers, &segment, counted)?;
+    }
+    Ok(())
+}
+
+/// Applies what a segment changes in the shards of one worker of several.
+fn redo_segment(
+    target: &Target,
+    index: usize,
+    workers: usize,
+    segment: &Segment,
+    counted: &AtomicU64,
+) -> Result<(), OpenError> {
+    for frame in &segment.frames {
+        let mut revision = frame.first_revision;
+        let payload = &segment.bytes[frame.payload.clone()];
+        let mut seen = 0;
+        for unit in units(payload) {
+            let offset = frame.payload.start as u64;
+            let unit =
+                unit.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+            if index == 0
+                && let Some(tag) = &unit.request
+            {
+                let entry = remembered(target, tag, revision, frame.engine_ms);
+                entry.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+            }
+            for op in unit.ops() {
+                let place = target.shards.place(op.key);
+                if place.shard % workers == index {
+                    redo(target, &op, revision);
                 }
-                for op in unit.ops() {
-                    let place = target.shards.place(op.key);
-                    if place.shard % workers == index {
-                        redo(target, &op, revision);
-                    }
-                }
-                revision = revision.next();
-                seen += 1;
             }
-            if seen != frame.units {
-                let what = format!(
-                    "the frame holds {seen} units, its head says {}",
-                    frame.units
-                );
-                return Err(OpenError::damaged(
-                    &segment.name,
-                    frame.payload.start as u64,
-                    what,
-                ));
-            }
-            if index == 0 {
-                counted.fetch_add(u64::from(seen), Ordering::Relaxed);
-            }
+            revision = revision.next();
+            seen += 1;
+        }
+        if seen != frame.units {
+            let what = format!(
+                "the frame holds {seen} units, its head says {}",
+                frame.units
+            );
+            return Err(OpenError::damaged(
+                &segment.name,
+                frame.payload.start as u64,
+                what,
+            ));
+        }
+        if index == 0 {
+            counted.fetch_add(u64::from(seen), Ordering::Relaxed);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 mod broken_builds;
 mod counters;
+mod dirty_reads;
 mod expiry;
 mod ranges;
 mod requests;

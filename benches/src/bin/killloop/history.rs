@@ -18,9 +18,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use kvbench::rng::Rng;
 use kvproto::v1;
 
-use super::rng::Rng;
 pub(crate) use totals::Totals;
 
 pub(crate) const KEYS: u64 = 600;
@@ -156,7 +156,7 @@ pub(crate) fn value(id: u64) -> Vec<u8> {
     };
     let mut bytes = id.to_le_bytes().to_vec();
     while (bytes.len() as u64) < 8 + len {
-        bytes.extend_from_slice(&rng.next().to_le_bytes());
+        bytes.extend_from_slice(&rng.bits().to_le_bytes());
     }
     bytes
 }

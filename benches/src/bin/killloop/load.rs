@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use bytes::Bytes;
+use kvbench::rng::Rng;
 use kvproto::v1;
 use kvproto::v1::kv_service_client::KvServiceClient;
 use tokio::task::JoinHandle;
@@ -11,7 +12,6 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt as _;
 
 use super::history::{Answer, Asked, Durability, Found, KEYS, Shared, Sight, key};
-use super::rng::Rng;
 
 const CLIENTS: u64 = 16;
 /// Requests that each client keeps open.
@@ -44,7 +44,7 @@ pub(crate) async fn start(
             .await?;
         for _ in 0..DEPTH {
             let client = KvServiceClient::new(channel.clone());
-            let (history, rng) = (history.clone(), Rng::new(rng.next()));
+            let (history, rng) = (history.clone(), Rng::new(rng.bits()));
             tasks.push(tokio::task::spawn_local(work(client, history, rng)));
         }
     }

@@ -8,10 +8,8 @@
 //! Exit: 0 nothing was violated, 1 something was (stderr says what, with the cycle
 //! and the seed), 2 usage.
 
-mod daemon;
 mod history;
 mod load;
-mod rng;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -21,9 +19,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use daemon::Daemon;
+use kvbench::daemon::Daemon;
+use kvbench::rng::Rng;
+
 use history::History;
-use rng::Rng;
 
 /// A kill counts only if at least this many requests had no answer.
 const UNANSWERED_MIN: usize = 8;

@@ -2,11 +2,14 @@
 //! misbehave.
 //!
 //! It keeps the semantics that kvcli relies on (revisions, conditions, versions,
-//! limits, order of a pipeline) and nothing else. Misbehaviour hangs on a key,
+//! limits, order of a pipeline, request ids) and nothing else. Misbehaviour hangs on a key,
 //! so that a test says exactly which operation it hits.
 
+mod keys;
+mod ranges;
 mod service;
 mod state;
+mod txn;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,7 +21,8 @@ use std::{
 
 use bytes::Bytes;
 use kvproto::v1::{
-    self, admin_service_server::AdminServiceServer, kv_service_server::KvServiceServer,
+    self, ErrorReason, admin_service_server::AdminServiceServer,
+    kv_service_server::KvServiceServer, operation::Operation as Op,
 };
 use tokio::sync::oneshot;
 use tonic::transport::Server;
@@ -41,6 +45,7 @@ impl Fake {
         listener.set_nonblocking(true).expect("nonblocking");
         let address: SocketAddr = listener.local_addr().expect("an address");
         Self::serve(address.to_string(), move |router, died| {
+            let listener = listener.try_clone().expect("a second handle");
             Box::pin(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
                 let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
@@ -56,6 +61,7 @@ impl Fake {
         let listener = std::os::unix::net::UnixListener::bind(path).expect("a socket");
         listener.set_nonblocking(true).expect("nonblocking");
         Self::serve(format!("unix:{}", path.display()), move |router, died| {
+            let listener = listener.try_clone().expect("a second handle");
             Box::pin(async move {
                 let listener = tokio::net::UnixListener::from_std(listener).expect("a listener");
                 let incoming = tokio_stream::wrappers::UnixListenerStream::new(listener);
@@ -69,7 +75,7 @@ impl Fake {
 
     fn serve<F>(endpoint: String, serve: F) -> Self
     where
-        F: FnOnce(
+        F: Fn(
                 tonic::transport::server::Router,
                 oneshot::Receiver<()>,
             ) -> Pin<Box<dyn Future<Output = ()>>>
@@ -82,27 +88,65 @@ impl Fake {
             die: Some(die),
             ..State::default()
         }));
-        let service = Service::new(state.clone());
+        let shared = state.clone();
         let thread = thread::Builder::new()
             .name("fake-kvd".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                runtime.expect("a runtime").block_on(async move {
-                    let kv = KvServiceServer::new(service.clone())
-                        .max_decoding_message_size(20 * 1024 * 1024);
-                    let router = Server::builder()
-                        .add_service(kv)
-                        .add_service(AdminServiceServer::new(service));
-                    serve(router, died).await;
-                });
+                let mut died = died;
+                loop {
+                    run(&shared, |router| serve(router, died));
+                    // A crash is followed by a start, with what was stored.
+                    let mut state = shared.lock().expect("no handler panics");
+                    if state.stopping || !std::mem::take(&mut state.restarts) {
+                        return;
+                    }
+                    let (die, next) = oneshot::channel();
+                    state.die = Some(die);
+                    died = next;
+                }
             });
         Self {
             endpoint,
             state,
             thread: Some(thread.expect("a thread")),
         }
+    }
+
+    /// Something goes wrong a few times, and then no more.
+    pub(crate) fn mishaps(&self, key: &str, mishap: Mishap, times: u32) {
+        let key = key.to_owned().into();
+        self.state().mishaps.insert(key, (mishap, times));
+    }
+
+    /// Request ids are refused, as by an older server.
+    pub(crate) fn refuse_ids(&self, reason: ErrorReason) {
+        self.state().no_ids = Some(reason);
+    }
+
+    /// So many scans break after their first page.
+    pub(crate) fn break_scans(&self, times: u32) {
+        self.state().broken_scans = times;
+    }
+
+    /// Every operation that arrived so far, also when it was answered from the
+    /// memory of request ids.
+    pub(crate) fn arrived(&self) -> Vec<Op> {
+        self.state().arrived.clone()
+    }
+
+    pub(crate) fn scans(&self) -> Vec<v1::ScanRequest> {
+        self.state().scans.clone()
+    }
+
+    pub(crate) fn hashes(&self) -> Vec<v1::HashRequest> {
+        self.state().hashes.clone()
+    }
+
+    /// The request ids that arrived, one for each write that had one.
+    pub(crate) fn ids(&self) -> Vec<Bytes> {
+        let options = self.write_options();
+        let ids = options.into_iter().map(|options| options.request_id);
+        ids.filter(|id| !id.is_empty()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -114,7 +158,7 @@ impl Fake {
     }
 
     pub(crate) fn mishap(&self, key: &str, mishap: Mishap) {
-        self.state().mishaps.insert(key.to_owned().into(), mishap);
+        self.mishaps(key, mishap, u32::MAX);
     }
 
     pub(crate) fn value(&self, key: &[u8]) -> Option<Bytes> {
@@ -148,9 +192,32 @@ impl Fake {
     }
 }
 
+/// One life of the server.
+fn run(
+    state: &Arc<Mutex<State>>,
+    serve: impl FnOnce(tonic::transport::server::Router) -> Pin<Box<dyn Future<Output = ()>>>,
+) {
+    let service = Service::new(state.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async move {
+        let kv = KvServiceServer::new(service.clone()).max_decoding_message_size(20 * 1024 * 1024);
+        let router = Server::builder()
+            .add_service(kv)
+            .add_service(AdminServiceServer::new(service));
+        serve(router).await;
+    });
+}
+
 impl Drop for Fake {
     fn drop(&mut self) {
-        if let Some(die) = self.state().die.take() {
+        let die = {
+            let mut state = self.state();
+            state.stopping = true;
+            state.die.take()
+        };
+        if let Some(die) = die {
             let _ = die.send(());
         }
         if let Some(thread) = self.thread.take() {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use kvproto::v1::{
-    self, ErrorReason, admin_service_server::AdminService, kv_service_server::KvService,
-    operation_result::Result as OpResult,
+    self, Capability, ErrorReason, admin_service_server::AdminService,
+    kv_service_server::KvService, operation::Operation as Op, operation_result::Result as OpResult,
 };
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
@@ -30,16 +30,15 @@ impl Service {
             .expect("no handler panics while it holds the state")
     }
 
+    /// Runs an operation and picks the kind of its result.
     async fn unary<T>(
         &self,
-        run: impl FnOnce(&mut State) -> Result<T, Stop>,
+        operation: Op,
+        pick: impl FnOnce(OpResult) -> Option<T>,
     ) -> Result<Response<T>, Status> {
-        let outcome = {
-            let mut state = self.state();
-            state.check_loading().and_then(|()| run(&mut state))
-        };
+        let outcome = self.state().run(operation);
         match outcome {
-            Ok(reply) => Ok(Response::new(reply)),
+            Ok(result) => Ok(Response::new(pick(result).expect("the kind asked for"))),
             Err(stop) => Err(stop.into_status().await),
         }
     }
@@ -54,6 +53,13 @@ impl Service {
         while let Ok(Some(message)) = requests.message().await {
             let mut results = Vec::new();
             let mut end = None;
+            let required = message.require.contains(&Capability::RequestId.into());
+            if required && self.state().no_ids.is_some() {
+                let reason = ErrorReason::CapabilityMissing;
+                let status = kvd_status(Code::Unimplemented, reason, "no such capability");
+                let _ = replies.send(Err(status)).await;
+                return;
+            }
             {
                 let mut state = self.state();
                 state.most_ahead = state.most_ahead.max(message.operations.len());
@@ -100,39 +106,53 @@ fn not_yet<T>() -> Result<Response<T>, Status> {
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// A call that is an operation of a pipeline as well.
+macro_rules! unary {
+    ($call:ident, $request:ident, $reply:ident, $kind:ident) => {
+        // As async_trait would write it, which does not look into macros.
+        fn $call<'s, 'f>(
+            &'s self,
+            request: Request<v1::$request>,
+        ) -> Pin<Box<dyn Future<Output = Result<Response<v1::$reply>, Status>> + Send + 'f>>
+        where
+            's: 'f,
+            Self: 'f,
+        {
+            Box::pin(
+                self.unary(Op::$kind(request.into_inner()), |result| match result {
+                    OpResult::$kind(reply) => Some(reply),
+                    _ => None,
+                }),
+            )
+        }
+    };
+}
+
 #[tonic::async_trait]
 impl KvService for Service {
     type ScanStream = Replies<v1::ScanResponse>;
     type PipelineStream = ReceiverStream<Result<v1::PipelineResponse, Status>>;
 
-    async fn get(&self, r: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
-        self.unary(|state| state.get(&r.into_inner())).await
-    }
-
-    async fn set(&self, r: Request<v1::SetRequest>) -> Result<Response<v1::SetResponse>, Status> {
-        self.unary(|state| state.set(r.into_inner())).await
-    }
-
-    async fn delete(
-        &self,
-        r: Request<v1::DeleteRequest>,
-    ) -> Result<Response<v1::DeleteResponse>, Status> {
-        self.unary(|state| state.delete(&r.into_inner())).await
-    }
-
-    async fn batch_get(
-        &self,
-        r: Request<v1::BatchGetRequest>,
-    ) -> Result<Response<v1::BatchGetResponse>, Status> {
-        self.unary(|state| state.batch_get(&r.into_inner())).await
-    }
-
-    async fn batch_write(
-        &self,
-        r: Request<v1::BatchWriteRequest>,
-    ) -> Result<Response<v1::BatchWriteResponse>, Status> {
-        self.unary(|state| state.batch_write(r.into_inner())).await
-    }
+    unary!(get, GetRequest, GetResponse, Get);
+    unary!(set, SetRequest, SetResponse, Set);
+    unary!(delete, DeleteRequest, DeleteResponse, Delete);
+    unary!(increment, IncrementRequest, IncrementResponse, Increment);
+    unary!(expire, ExpireRequest, ExpireResponse, Expire);
+    unary!(batch_get, BatchGetRequest, BatchGetResponse, BatchGet);
+    unary!(
+        batch_write,
+        BatchWriteRequest,
+        BatchWriteResponse,
+        BatchWrite
+    );
+    unary!(txn, TxnRequest, TxnResponse, Txn);
+    unary!(count, CountRequest, CountResponse, Count);
+    unary!(
+        delete_range,
+        DeleteRangeRequest,
+        DeleteRangeResponse,
+        DeleteRange
+    );
 
     async fn pipeline(
         &self,
@@ -143,43 +163,23 @@ impl KvService for Service {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn increment(
-        &self,
-        _: Request<v1::IncrementRequest>,
-    ) -> Result<Response<v1::IncrementResponse>, Status> {
-        not_yet()
-    }
-
-    async fn expire(
-        &self,
-        _: Request<v1::ExpireRequest>,
-    ) -> Result<Response<v1::ExpireResponse>, Status> {
-        not_yet()
-    }
-
-    async fn txn(&self, _: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {
-        not_yet()
-    }
-
     async fn scan(
         &self,
-        _: Request<v1::ScanRequest>,
+        r: Request<v1::ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
-        not_yet()
-    }
-
-    async fn count(
-        &self,
-        _: Request<v1::CountRequest>,
-    ) -> Result<Response<v1::CountResponse>, Status> {
-        not_yet()
-    }
-
-    async fn delete_range(
-        &self,
-        _: Request<v1::DeleteRangeRequest>,
-    ) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        not_yet()
+        let pages = self.state().scan(&r.into_inner());
+        let pages = match pages {
+            Ok(pages) => pages,
+            Err(stop) => return Err(stop.into_status().await),
+        };
+        let mut pages: Vec<Result<v1::ScanResponse, Status>> = pages.into_iter().map(Ok).collect();
+        let mut state = self.state();
+        if state.broken_scans > 0 && pages.len() > 1 {
+            state.broken_scans -= 1;
+            pages.truncate(1);
+            pages.push(Err(Status::unavailable("told to break")));
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(pages))))
     }
 
     async fn wait_durable(
@@ -266,9 +266,13 @@ impl AdminService for Service {
 
     async fn hash(
         &self,
-        _: Request<v1::HashRequest>,
+        r: Request<v1::HashRequest>,
     ) -> Result<Response<v1::HashResponse>, Status> {
-        not_yet()
+        let outcome = self.state().hash(&r.into_inner());
+        match outcome {
+            Ok(reply) => Ok(Response::new(reply)),
+            Err(stop) => Err(stop.into_status().await),
+        }
     }
 
     async fn acknowledge_repair(

@@ -1,18 +1,20 @@
-//! What the fake keeps, and what an operation does to it.
+//! What the fake keeps, and how an operation goes through it: what is told to go
+//! wrong, the memory of request ids, then the operation itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use kvproto::v1::{
-    self, ErrorReason, Record, ResponseHeader, batch_get_result::Result as KeyResult,
-    batch_write_operation::Operation as WriteOp, batch_write_result::Result as WriteResult,
-    condition::Test, operation::Operation as Op, operation_result::Result as OpResult,
+    self, Capability, ErrorReason, Record, ResponseHeader, operation::Operation as Op,
+    operation_result::Result as OpResult,
 };
+use prost::Message as _;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-use super::VALUE_LIMIT;
 
 /// What happens when an operation touches a certain key.
 #[derive(Clone, Debug)]
@@ -27,6 +29,10 @@ pub(crate) enum Mishap {
     Stall,
     /// The whole server goes away, its sockets with it.
     Die,
+    /// Applied, but the answer gets lost on the way.
+    LoseReply,
+    /// Applied, then the server crashes before it answers and starts again.
+    Crash,
 }
 
 #[derive(Debug, Default)]
@@ -34,12 +40,25 @@ pub(super) struct State {
     pub(super) records: BTreeMap<Bytes, Record>,
     pub(super) revision: i64,
     pub(super) loading: u32,
-    pub(super) mishaps: HashMap<Bytes, Mishap>,
+    /// What goes wrong at a key, and how often still.
+    pub(super) mishaps: HashMap<Bytes, (Mishap, u32)>,
     /// Keys of the mutations that were executed or refused, in their order.
     pub(super) seen: Vec<Bytes>,
     pub(super) options: Vec<v1::WriteOptions>,
+    /// Every operation that arrived, also those that were answered from memory.
+    pub(super) arrived: Vec<Op>,
+    pub(super) scans: Vec<v1::ScanRequest>,
+    pub(super) hashes: Vec<v1::HashRequest>,
+    /// How many scans break after a page.
+    pub(super) broken_scans: u32,
+    /// How request ids are refused, if they are.
+    pub(super) no_ids: Option<ErrorReason>,
+    /// Outcomes by request id, with the request that had it.
+    pub(super) outcomes: HashMap<Bytes, (Vec<u8>, OpResult)>,
     pub(super) most_ahead: usize,
     pub(super) die: Option<oneshot::Sender<()>>,
+    pub(super) restarts: bool,
+    pub(super) stopping: bool,
 }
 
 /// Why an operation has no result.
@@ -49,7 +68,7 @@ pub(super) enum Stop {
     Never,
 }
 
-fn item(code: Code, reason: ErrorReason, message: &str) -> Stop {
+pub(super) fn item(code: Code, reason: ErrorReason, message: &str) -> Stop {
     Stop::Item(v1::Error {
         code: code.into(),
         reason: reason.into(),
@@ -69,7 +88,13 @@ impl Stop {
     pub(super) async fn into_status(self) -> Status {
         match self {
             Self::Item(error) => {
-                kvd_status(Code::from_i32(error.code), error.reason(), &error.message)
+                let info = error.reason().wire_name();
+                let mut details =
+                    ErrorDetails::with_error_info(info, kvproto::ERROR_DOMAIN, HashMap::new());
+                if !error.field.is_empty() {
+                    details.add_bad_request_violation(&error.field, &error.message);
+                }
+                Status::with_error_details(Code::from_i32(error.code), &error.message, details)
             }
             Self::Call(status) => status,
             Self::Never => std::future::pending().await,
@@ -95,7 +120,7 @@ impl State {
         Err(item(Code::Unavailable, ErrorReason::Loading, "loading"))
     }
 
-    fn check_key(&mut self, key: &Bytes) -> Result<(), Stop> {
+    pub(super) fn check_key(&mut self, key: &Bytes) -> Result<(), Stop> {
         if key.is_empty() {
             return Err(item(
                 Code::InvalidArgument,
@@ -103,171 +128,173 @@ impl State {
                 "key is empty",
             ));
         }
-        match self.mishaps.get(key).cloned() {
+        match self.mishap(key, |mishap| {
+            !matches!(mishap, Mishap::LoseReply | Mishap::Crash)
+        }) {
             None => Ok(()),
             Some(Mishap::Refuse(code, reason)) => Err(item(code, reason, "told to refuse")),
             Some(Mishap::Transport(code)) => Err(Stop::Call(Status::new(code, "told to break"))),
             Some(Mishap::Kvd(code, reason)) => {
                 Err(Stop::Call(kvd_status(code, reason, "told to end")))
             }
-            Some(Mishap::Stall) => Err(Stop::Never),
             Some(Mishap::Die) => {
                 if let Some(die) = self.die.take() {
                     let _ = die.send(());
                 }
                 Err(Stop::Never)
             }
+            Some(_) => Err(Stop::Never),
         }
     }
 
-    pub(super) fn get(&mut self, request: &v1::GetRequest) -> Result<v1::GetResponse, Stop> {
-        self.check_key(&request.key)?;
-        let record = self.records.get(&request.key).cloned();
-        Ok(v1::GetResponse {
-            header: Some(self.header()),
-            found: record.is_some(),
-            record,
-        })
-    }
-
-    fn holds(&self, key: &Bytes, condition: Option<&v1::Condition>) -> bool {
-        let record = self.records.get(key);
-        match condition.and_then(|condition| condition.test.as_ref()) {
-            None => true,
-            Some(Test::Exists(wanted)) => record.is_some() == *wanted,
-            Some(Test::ModRevision(wanted)) => record.map_or(0, |r| r.mod_revision) == *wanted,
-            Some(other) => unreachable!("kvcli does not use {other:?}"),
+    /// What goes wrong once a key is done with.
+    fn check_reply(&mut self, key: &Bytes) -> Result<(), Stop> {
+        match self.mishap(key, |mishap| {
+            matches!(mishap, Mishap::LoseReply | Mishap::Crash)
+        }) {
+            None => Ok(()),
+            Some(Mishap::Crash) => {
+                self.restarts = true;
+                if let Some(die) = self.die.take() {
+                    let _ = die.send(());
+                }
+                Err(Stop::Never)
+            }
+            Some(_) => Err(Stop::Call(Status::unavailable("the answer got lost"))),
         }
     }
 
-    pub(super) fn set(&mut self, request: v1::SetRequest) -> Result<v1::SetResponse, Stop> {
-        self.seen.push(request.key.clone());
-        self.options.extend(request.options);
-        self.check_key(&request.key)?;
-        if request.value.len() > VALUE_LIMIT {
-            return Err(item(
-                Code::InvalidArgument,
-                ErrorReason::ValueTooLarge,
-                "value too large",
-            ));
-        }
-        if !self.holds(&request.key, request.condition.as_ref()) {
-            let current = self.records.get(&request.key).cloned();
-            return Ok(v1::SetResponse {
-                header: Some(self.header()),
-                current,
-                ..Default::default()
-            });
-        }
-        self.revision += 1;
-        let old = self.records.get(&request.key);
-        let record = Record {
-            key: request.key.clone(),
-            value: request.value,
-            create_revision: old.map_or(self.revision, |record| record.create_revision),
-            mod_revision: self.revision,
-            version: old.map_or(0, |record| record.version) + 1,
-            ..Default::default()
-        };
-        self.records.insert(request.key, record.clone());
-        let metadata = Record {
-            key: Bytes::new(),
-            value: Bytes::new(),
-            ..record
-        };
-        Ok(v1::SetResponse {
-            header: Some(self.header()),
-            applied: true,
-            revision: self.revision,
-            record: Some(metadata),
-            ..Default::default()
-        })
+    fn mishap(&mut self, key: &Bytes, fits: impl Fn(&Mishap) -> bool) -> Option<Mishap> {
+        let (mishap, times) = self.mishaps.get_mut(key).filter(|(m, _)| fits(m))?;
+        *times = times.checked_sub(1)?;
+        Some(mishap.clone())
     }
 
-    pub(super) fn delete(
-        &mut self,
-        request: &v1::DeleteRequest,
-    ) -> Result<v1::DeleteResponse, Stop> {
-        self.seen.push(request.key.clone());
-        self.check_key(&request.key)?;
-        let deleted = self.records.remove(&request.key).is_some();
-        self.revision += i64::from(deleted);
-        let revision = if deleted { self.revision } else { 0 };
-        Ok(v1::DeleteResponse {
-            header: Some(self.header()),
-            deleted,
-            revision,
-            ..Default::default()
-        })
-    }
-
-    pub(super) fn batch_get(
-        &mut self,
-        request: &v1::BatchGetRequest,
-    ) -> Result<v1::BatchGetResponse, Stop> {
-        let mut results = Vec::new();
-        for key in &request.keys {
-            let request = v1::GetRequest {
-                key: key.clone(),
-                ..Default::default()
-            };
-            let result = match self.get(&request) {
-                Ok(v1::GetResponse {
-                    record: Some(record),
-                    ..
-                }) => KeyResult::Record(record),
-                Ok(_) => KeyResult::Missing(v1::Missing {}),
-                Err(Stop::Item(error)) => KeyResult::Error(error),
-                Err(stop) => return Err(stop),
-            };
-            results.push(v1::BatchGetResult {
-                result: Some(result),
-            });
-        }
-        Ok(v1::BatchGetResponse {
-            header: Some(self.header()),
-            results,
-        })
-    }
-
-    pub(super) fn batch_write(
-        &mut self,
-        request: v1::BatchWriteRequest,
-    ) -> Result<v1::BatchWriteResponse, Stop> {
-        self.options.extend(request.options);
-        let mut results = Vec::new();
-        for operation in request.operations {
-            let Some(WriteOp::Delete(delete)) = operation.operation else {
-                unreachable!("kvcli batches nothing but deletes")
-            };
-            let result = match self.delete(&delete) {
-                Ok(reply) => WriteResult::Delete(v1::DeleteResponse {
-                    header: None,
-                    ..reply
-                }),
-                Err(Stop::Item(error)) => WriteResult::Error(error),
-                Err(stop) => return Err(stop),
-            };
-            results.push(v1::BatchWriteResult {
-                result: Some(result),
-            });
-        }
-        Ok(v1::BatchWriteResponse {
-            header: Some(self.header()),
-            results,
-            replayed: false,
-        })
-    }
-
+    /// Runs an operation of a call or of a pipeline.
     pub(super) fn run(&mut self, operation: Op) -> Result<OpResult, Stop> {
         self.check_loading()?;
+        self.arrived.push(operation.clone());
+        let Some(id) = self.request_id(&operation)? else {
+            return self.execute(operation);
+        };
+        let body = v1::Operation {
+            id: 0,
+            operation: Some(operation.clone()),
+        };
+        let body = body.encode_to_vec();
+        if let Some((earlier, outcome)) = self.outcomes.get(&id) {
+            if *earlier != body {
+                return Err(item(
+                    Code::AlreadyExists,
+                    ErrorReason::RequestIdReused,
+                    "another body",
+                ));
+            }
+            return Ok(replayed(outcome.clone()));
+        }
+        let key = key_of(&operation);
+        let outcome = self.execute(operation)?;
+        self.outcomes.insert(id, (body, outcome.clone()));
+        self.check_reply(&key)?;
+        Ok(outcome)
+    }
+
+    /// The request id of a write, if ids are known here.
+    fn request_id(&mut self, operation: &Op) -> Result<Option<Bytes>, Stop> {
+        let Some(options) = options_of(operation).cloned() else {
+            return Ok(None);
+        };
+        self.options.push(options.clone());
+        let required = options.require.contains(&Capability::RequestId.into());
+        match self.no_ids {
+            Some(ErrorReason::CapabilityMissing) if required => {
+                let text = "no such capability";
+                Err(item(
+                    Code::Unimplemented,
+                    ErrorReason::CapabilityMissing,
+                    text,
+                ))
+            }
+            Some(_) if !options.request_id.is_empty() => Err(Stop::Item(v1::Error {
+                code: Code::InvalidArgument.into(),
+                reason: ErrorReason::UnsupportedOption.into(),
+                message: "no ids here".to_owned(),
+                field: "options.request_id".to_owned(),
+                ..Default::default()
+            })),
+            _ => Ok(Some(options.request_id).filter(|id| !id.is_empty())),
+        }
+    }
+
+    fn execute(&mut self, operation: Op) -> Result<OpResult, Stop> {
         Ok(match operation {
             Op::Get(request) => OpResult::Get(self.get(&request)?),
             Op::Set(request) => OpResult::Set(self.set(request)?),
             Op::Delete(request) => OpResult::Delete(self.delete(&request)?),
+            Op::Increment(request) => OpResult::Increment(self.increment(&request)?),
+            Op::Expire(request) => OpResult::Expire(self.expire(&request)?),
             Op::BatchGet(request) => OpResult::BatchGet(self.batch_get(&request)?),
             Op::BatchWrite(request) => OpResult::BatchWrite(self.batch_write(request)?),
-            other => unreachable!("kvcli does not send {other:?}"),
+            Op::Txn(request) => OpResult::Txn(self.txn(request)?),
+            Op::Count(request) => OpResult::Count(self.count(&request)?),
+            Op::DeleteRange(request) => OpResult::DeleteRange(self.delete_range(&request)?),
         })
     }
+}
+
+fn options_of(operation: &Op) -> Option<&v1::WriteOptions> {
+    match operation {
+        Op::Set(request) => request.options.as_ref(),
+        Op::Delete(request) => request.options.as_ref(),
+        Op::Increment(request) => request.options.as_ref(),
+        Op::Expire(request) => request.options.as_ref(),
+        Op::BatchWrite(request) => request.options.as_ref(),
+        Op::Txn(request) => request.options.as_ref(),
+        Op::DeleteRange(request) => request.options.as_ref(),
+        Op::Get(_) | Op::BatchGet(_) | Op::Count(_) => None,
+    }
+}
+
+/// The key that a mishap after the operation hangs on: the operation's, or its
+/// name if it has none.
+fn key_of(operation: &Op) -> Bytes {
+    match operation {
+        Op::Set(request) => request.key.clone(),
+        Op::Delete(request) => request.key.clone(),
+        Op::Increment(request) => request.key.clone(),
+        Op::Expire(request) => request.key.clone(),
+        Op::BatchWrite(_) => "batch".into(),
+        Op::Txn(_) => "txn".into(),
+        Op::DeleteRange(_) => "rm".into(),
+        Op::Get(_) | Op::BatchGet(_) | Op::Count(_) => Bytes::new(),
+    }
+}
+
+/// What is remembered of an outcome: nothing that was read.
+fn replayed(mut outcome: OpResult) -> OpResult {
+    match &mut outcome {
+        OpResult::Set(reply) => {
+            reply.replayed = true;
+            reply.previous = None;
+        }
+        OpResult::Delete(reply) => {
+            reply.replayed = true;
+            reply.previous = None;
+        }
+        OpResult::Increment(reply) => reply.replayed = true,
+        OpResult::Expire(reply) => reply.replayed = true,
+        OpResult::BatchWrite(reply) => reply.replayed = true,
+        OpResult::DeleteRange(reply) => reply.replayed = true,
+        OpResult::Txn(reply) => {
+            reply.replayed = true;
+            reply.responses.clear();
+        }
+        _ => {}
+    }
+    outcome
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("not that late")
 }

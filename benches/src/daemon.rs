@@ -1,4 +1,4 @@
-//! One daemon process on a free port.
+//! One daemon process on a free port, that a driver may kill at any moment.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader};
@@ -20,14 +20,14 @@ const SETTINGS: [&str; 3] = [
 
 /// A running kvd; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     child: Child,
     endpoint: String,
 }
 
 impl Daemon {
     /// Starts kvd on `dir` and waits for its ready line.
-    pub(crate) fn start(kvd: &Path, dir: &Path, policy: &str) -> io::Result<Self> {
+    pub fn start(kvd: &Path, dir: &Path, policy: &str) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let log_path = dir.with_extension("log");
         let log = OpenOptions::new()
@@ -84,12 +84,12 @@ impl Daemon {
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "kvd did not get ready"))
     }
 
-    pub(crate) fn endpoint(&self) -> &str {
+    pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub(crate) fn kill(&mut self) -> io::Result<()> {
+    pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
     }
