@@ -77,6 +77,7 @@ fn long_id() -> v1::WriteOptions {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one row each")]
 fn one_key() -> Vec<Row> {
     use v1::expire_request::Expiry as To;
     let century = 100 * 366 * 86_400_000_i64;
@@ -684,125 +685,95 @@ async fn what_the_data_model_refuses_is_named_and_harms_nothing() {
     }
 }
 
-#[tokio::test]
-async fn bad_scans_are_refused_before_they_begin() {
-    let running = Running::start(&[]).await;
+fn scan(range: v1::KeyRange) -> v1::ScanRequest {
+    v1::ScanRequest {
+        range: Some(range),
+        page_size: 1,
+        ..v1::ScanRequest::default()
+    }
+}
+
+fn resumed(range: v1::KeyRange, token: &Bytes) -> v1::ScanRequest {
+    v1::ScanRequest {
+        token: token.clone(),
+        ..scan(range)
+    }
+}
+
+/// The token of the first page of `a/`.
+async fn token(running: &Running) -> Bytes {
     let mut kv = running.kv().await;
     for name in ["a/1", "a/2", "a/3", "b/1"] {
         kv.set(set(name, "v")).await.unwrap();
     }
-    let scan = |range| v1::ScanRequest {
-        range: Some(range),
-        page_size: 1,
-        ..v1::ScanRequest::default()
-    };
     let mut pages = kv.scan(scan(prefix("a/"))).await.unwrap().into_inner();
-    let token = pages.message().await.unwrap().unwrap().token;
-    let other = Running::start(&[]).await;
-    other.kv().await.set(set("a/1", "v")).await.unwrap();
-    other.kv().await.set(set("a/2", "v")).await.unwrap();
-    let mut strange = other
-        .kv()
-        .await
-        .scan(scan(prefix("a/")))
-        .await
-        .unwrap()
-        .into_inner();
-    let foreign = strange.message().await.unwrap().unwrap().token;
-    let garbled: Bytes = token.iter().map(|byte| byte ^ 1).collect::<Vec<_>>().into();
-    let resumed = |range, token: &Bytes| v1::ScanRequest {
-        token: token.clone(),
-        ..scan(range)
+    pages.message().await.unwrap().unwrap().token
+}
+
+async fn refused_scan(running: &Running, name: &str, request: v1::ScanRequest) -> (Reason, String) {
+    let mut kv = running.kv().await;
+    let status = kv.scan(request).await.expect_err(name);
+    assert_eq!(status.code(), Code::InvalidArgument, "{name}");
+    kv.set(set("after", name.to_owned())).await.unwrap();
+    (reason(&status).unwrap(), field(&status))
+}
+
+#[tokio::test]
+async fn bad_scans_are_refused_before_they_begin() {
+    let running = Running::start(&[]).await;
+    let limit = v1::ScanRequest {
+        limit: -1,
+        ..scan(all())
     };
-    let reversed = v1::ScanRequest {
-        reverse: true,
-        ..resumed(prefix("a/"), &token)
+    let page = v1::ScanRequest {
+        page_size: -1,
+        ..scan(all())
     };
     let rows = [
-        (
-            "negative limit",
-            v1::ScanRequest {
-                limit: -1,
-                ..scan(all())
-            },
-            Reason::BadNumber,
-            "limit",
-        ),
-        (
-            "negative page",
-            v1::ScanRequest {
-                page_size: -1,
-                ..scan(all())
-            },
-            Reason::BadNumber,
-            "page_size",
-        ),
+        ("negative limit", limit, Reason::BadNumber, "limit"),
+        ("negative page", page, Reason::BadNumber, "page_size"),
         (
             "no range",
             v1::ScanRequest::default(),
             Reason::BadRange,
             "range",
         ),
-        (
-            "another range",
-            resumed(prefix("a"), &token),
-            Reason::BadToken,
-            "token",
-        ),
-        ("another direction", reversed, Reason::BadToken, "token"),
-        (
-            "another store",
-            resumed(prefix("a/"), &foreign),
-            Reason::BadToken,
-            "token",
-        ),
-        (
-            "garbled",
-            resumed(prefix("a/"), &garbled),
-            Reason::BadToken,
-            "token",
-        ),
-        (
-            "cut",
-            resumed(prefix("a/"), &token.slice(..9)),
-            Reason::BadToken,
-            "token",
-        ),
-        (
-            "text",
-            resumed(prefix("a/"), &"next".into()),
-            Reason::BadToken,
-            "token",
-        ),
     ];
     for (name, request, expected, field) in rows {
-        let status = kv.scan(request).await.expect_err(name);
-        assert_eq!(
-            (status.code(), reason(&status)),
-            (Code::InvalidArgument, Some(expected)),
-            "{name}"
-        );
-        let details = status.get_error_details();
-        assert_eq!(
-            details.bad_request().unwrap().field_violations[0].field,
-            field,
-            "{name}"
-        );
-        kv.set(set("after", name)).await.unwrap();
+        let refused = refused_scan(&running, name, request).await;
+        assert_eq!(refused, (expected, field.to_owned()), "{name}");
     }
-    let mut rest = kv
-        .scan(resumed(prefix("a/"), &token))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(rest.message().await.unwrap().unwrap().records[0].key, "a/2");
-    let hash = running
-        .admin()
-        .await
-        .hash(v1::HashRequest::default())
-        .await
-        .unwrap_err();
+    let mut admin = running.admin().await;
+    let hash = admin.hash(v1::HashRequest::default()).await.unwrap_err();
     assert_eq!(reason(&hash), Some(Reason::BadRange));
+}
+
+#[tokio::test]
+async fn a_token_goes_with_its_store_its_range_and_its_direction() {
+    let running = Running::start(&[]).await;
+    let other = Running::start(&[]).await;
+    let (mine, foreign) = (token(&running).await, token(&other).await);
+    let garbled: Bytes = mine.iter().map(|byte| byte ^ 1).collect::<Vec<_>>().into();
+    let reversed = v1::ScanRequest {
+        reverse: true,
+        ..resumed(prefix("a/"), &mine)
+    };
+    let rows = [
+        ("another range", resumed(prefix("a"), &mine)),
+        ("another direction", reversed),
+        ("another store", resumed(prefix("a/"), &foreign)),
+        ("garbled", resumed(prefix("a/"), &garbled)),
+        ("cut", resumed(prefix("a/"), &mine.slice(..9))),
+        ("text", resumed(prefix("a/"), &"next".into())),
+    ];
+    for (name, request) in rows {
+        let refused = refused_scan(&running, name, request).await;
+        assert_eq!(refused, (Reason::BadToken, "token".to_owned()), "{name}");
+    }
+    let mut kv = running.kv().await;
+    let rest = kv.scan(resumed(prefix("a/"), &mine)).await.unwrap();
+    let page = rest.into_inner().message().await.unwrap().unwrap();
+    assert_eq!(page.records[0].key, "a/2");
 }
 
 #[tokio::test]
