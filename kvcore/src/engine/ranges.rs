@@ -200,6 +200,7 @@ impl Engine {
     /// moment of the call: two stores compare only while neither changes.
     pub fn hash(&self, range: &KeyRange) -> Result<Revealed<Digest>, Error> {
         let mut digester = Digester::default();
+        let mut revealed = Revision::NONE;
         let mut after: Option<Vec<u8>> = None;
         let limit = PageLimit {
             records: CHUNK_KEYS,
@@ -211,11 +212,12 @@ impl Engine {
                 .records
                 .iter()
                 .for_each(|record| digester.add(record));
+            revealed = revealed.max(page.revealed);
             after = page.value.next;
             if after.is_none() {
                 return Ok(Revealed {
                     value: digester.finish(),
-                    revealed: page.revealed,
+                    revealed,
                     store_revision: page.store_revision,
                     due: Vec::new(),
                 });

@@ -8,6 +8,7 @@
 use super::Engine;
 use crate::base::limits::CHUNK_KEYS;
 use crate::base::range::KeyRange;
+use crate::base::revision::Revision;
 use crate::commit::prepared::check_key;
 use crate::commit::{CountPage, Error, Page, PageLimit, Revealed};
 use crate::store::Record;
@@ -50,16 +51,17 @@ impl Engine {
     /// How many keys a range holds, each counted at some moment of the call.
     pub fn count(&self, range: &KeyRange) -> Result<Revealed<u64>, Error> {
         let mut after: Option<Vec<u8>> = None;
-        let mut sum = 0;
+        let (mut sum, mut revealed) = (0, Revision::NONE);
         loop {
             let page = self.look_count(range, after.as_deref(), CHUNK_KEYS)?;
             let page = self.settle(page)?;
             sum += page.value.count;
+            revealed = revealed.max(page.revealed);
             after = page.value.next;
             if after.is_none() {
                 return Ok(Revealed {
                     value: sum,
-                    revealed: page.revealed,
+                    revealed,
                     store_revision: page.store_revision,
                     due: Vec::new(),
                 });

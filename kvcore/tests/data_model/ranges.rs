@@ -79,6 +79,17 @@ fn a_scan_reveals_the_newest_delete_even_if_it_finds_nothing() {
 }
 
 #[test]
+fn a_count_and_a_digest_reveal_what_their_first_page_showed() {
+    let mut store = filled(1_500);
+    store.turn();
+    let newest = store.set("k00000", "new").revision;
+    let count = store.engine.count(&KeyRange::all()).expect("a range");
+    assert_eq!((count.value, count.revealed), (1_500, newest));
+    let digest = store.engine.hash(&KeyRange::all()).expect("a range");
+    assert_eq!(digest.revealed, newest);
+}
+
+#[test]
 fn the_index_follows_creates_deletes_restarts_and_expiry() {
     let store = filled(50);
     store.write(Mutation::delete(b"k00007")).expect("writable");
