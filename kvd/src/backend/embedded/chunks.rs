@@ -64,7 +64,7 @@ impl Embedded {
         match self.0.prepare_chunk(range, most, request)? {
             None => Ok(None),
             Some(prepared) => {
-                let deleted = self.attempt(prepared, Engine::commit_range_delete, patience);
+                let deleted = self.commit(prepared, Engine::commit_range_delete, patience);
                 Ok(Some(deleted.await?.into()))
             }
         }
