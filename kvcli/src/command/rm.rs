@@ -187,3 +187,40 @@ impl output::Report for Report {
         Exit::Success
     }
 }
+
+/// What a range lost inside a transaction, which has one revision for all.
+pub(super) struct Step {
+    deleted: i64,
+}
+
+impl Step {
+    pub(super) fn new(result: v1::RangeDeleteResult) -> Self {
+        Self {
+            deleted: result.deleted,
+        }
+    }
+}
+
+impl output::Report for Step {
+    fn raw(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.deleted.to_string().as_bytes());
+        out.push(b'\n');
+    }
+
+    fn object(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        object.insert("deleted".into(), self.deleted.into());
+        object
+    }
+
+    fn rows(&self) -> Rows {
+        Rows {
+            header: &HEADER[..1],
+            rows: vec![vec![self.deleted.to_string()]],
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Success
+    }
+}
