@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use kvproto::v1::{
     self, Capability, ErrorReason, Record, ResponseHeader, operation::Operation as Op,
-    operation_result::Result as OpResult,
+    operation_result::Result as OpResult, txn_result::Result as StepResult,
 };
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -174,9 +174,18 @@ impl State {
     pub(super) fn run(&mut self, operation: Op) -> Result<OpResult, Stop> {
         self.check_loading()?;
         self.arrived.push(operation.clone());
-        let Some(id) = self.request_id(&operation)? else {
-            return self.execute(operation);
+        let id = self.request_id(&operation)?;
+        let key = key_of(&operation);
+        let outcome = match id {
+            Some(id) => self.once(id, operation)?,
+            None => self.execute(operation)?,
         };
+        self.check_reply(&key)?;
+        Ok(outcome)
+    }
+
+    /// Runs an operation, or repeats what came of it.
+    fn once(&mut self, id: Bytes, operation: Op) -> Result<OpResult, Stop> {
         let body = v1::Operation {
             id: 0,
             operation: Some(operation.clone()),
@@ -192,10 +201,8 @@ impl State {
             }
             return Ok(replayed(outcome.clone()));
         }
-        let key = key_of(&operation);
         let outcome = self.execute(operation)?;
         self.outcomes.insert(id, (body, outcome.clone()));
-        self.check_reply(&key)?;
         Ok(outcome)
     }
 
@@ -287,11 +294,22 @@ fn replayed(mut outcome: OpResult) -> OpResult {
         OpResult::DeleteRange(reply) => reply.replayed = true,
         OpResult::Txn(reply) => {
             reply.replayed = true;
-            reply.responses.clear();
+            forget_reads(reply);
         }
         _ => {}
     }
     outcome
+}
+
+fn forget_reads(reply: &mut v1::TxnResponse) {
+    for response in &mut reply.responses {
+        match &mut response.result {
+            Some(StepResult::Get(reply)) => *reply = v1::GetResponse::default(),
+            Some(StepResult::RangeGet(result)) => *result = v1::RangeGetResult::default(),
+            Some(StepResult::Txn(reply)) => forget_reads(reply),
+            _ => {}
+        }
+    }
 }
 
 pub(super) fn now_ms() -> i64 {
