@@ -12,7 +12,7 @@ mod expire;
 mod expiry;
 pub(crate) mod get;
 mod hash;
-mod incr;
+pub(crate) mod incr;
 mod mget;
 mod range;
 mod record;

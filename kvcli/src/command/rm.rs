@@ -18,7 +18,7 @@ use crate::{
     args::CallFlags,
     call::Caller,
     failure::{Exit, Failure, complain},
-    output::{self, Rows},
+    output::{self, Rows, number_line},
 };
 
 const HEADER: &[&str] = &[
@@ -149,8 +149,7 @@ pub(super) struct Report {
 impl output::Report for Report {
     /// How many keys went, or would go.
     fn raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.reply.deleted.to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.reply.deleted);
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -176,10 +175,7 @@ impl output::Report for Report {
             reply.last_revision.to_string(),
             is_durable(reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     /// A range without keys is a result.
@@ -203,8 +199,7 @@ impl Step {
 
 impl output::Report for Step {
     fn raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.deleted.to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.deleted);
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -214,10 +209,7 @@ impl output::Report for Step {
     }
 
     fn rows(&self) -> Rows {
-        Rows {
-            header: &HEADER[..1],
-            rows: vec![vec![self.deleted.to_string()]],
-        }
+        Rows::one(&HEADER[..1], vec![self.deleted.to_string()])
     }
 
     fn exit(&self) -> Exit {

@@ -227,10 +227,7 @@ impl output::Report for Report {
             self.revision.to_string(),
             is_durable(self.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn tables(&self) -> Vec<Rows> {

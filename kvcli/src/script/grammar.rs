@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{
     args::{CallFlags, Line},
-    command::{Command, del, get, set},
+    command::{Command, del, get, incr, set},
 };
 
 /// Reads fields as a command. Building clap's tables costs more than using them,
@@ -58,6 +58,10 @@ fn plain(fields: Vec<OsString>) -> Result<Command, Vec<OsString>> {
             let [_, key] = take(fields)?;
             Ok(Command::Del(del::Args::plain(key)))
         }
+        (Some(b"incr"), 2) => {
+            let [_, key] = take(fields)?;
+            Ok(Command::Incr(incr::Args::plain(key)))
+        }
         _ => Err(fields),
     }
 }
@@ -77,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_short_way_is_the_same_way() {
-        let table: [&[u8]; 8] = [
+        let table: [&[u8]; 10] = [
             b"get a",
             b"get ''",
             b"get \"\\xff\"",
@@ -86,6 +90,8 @@ mod tests {
             b"set \xff \xfe",
             b"del a",
             b"del 'a b'",
+            b"incr a",
+            b"incr \"\\x00\"",
         ];
         let flags = CallFlags {
             durability: Some(Durability::None),
