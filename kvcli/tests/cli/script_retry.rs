@@ -54,7 +54,7 @@ fn a_script_with_retry_gives_up_without_progress() {
         fake.mishap("x", mishap);
         feed(
             &fake,
-            &["--retry", "--timeout", "400ms"],
+            &["--retry", "--timeout", "1s"],
             "set a 1\nset b 2\nget b\nset x 3\nset c 4\n",
         )
         .exits(5)

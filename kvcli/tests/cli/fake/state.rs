@@ -2,7 +2,7 @@
 //! wrong, the memory of request ids, then the operation itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -40,8 +40,8 @@ pub(super) struct State {
     pub(super) records: BTreeMap<Bytes, Record>,
     pub(super) revision: i64,
     pub(super) loading: u32,
-    /// What goes wrong at a key, and how often still.
-    pub(super) mishaps: HashMap<Bytes, (Mishap, u32)>,
+    /// What goes wrong at a key, one after the other, and how often still.
+    pub(super) mishaps: HashMap<Bytes, VecDeque<(Mishap, u32)>>,
     /// Keys of the mutations that were executed or refused, in their order.
     pub(super) seen: Vec<Bytes>,
     pub(super) options: Vec<v1::WriteOptions>,
@@ -165,9 +165,14 @@ impl State {
     }
 
     fn mishap(&mut self, key: &Bytes, fits: impl Fn(&Mishap) -> bool) -> Option<Mishap> {
-        let (mishap, times) = self.mishaps.get_mut(key).filter(|(m, _)| fits(m))?;
-        *times = times.checked_sub(1)?;
-        Some(mishap.clone())
+        let list = self.mishaps.get_mut(key)?;
+        let (mishap, times) = list.front_mut().filter(|(mishap, _)| fits(mishap))?;
+        let mishap = mishap.clone();
+        *times -= 1;
+        if *times == 0 {
+            list.pop_front();
+        }
+        Some(mishap)
     }
 
     /// Runs an operation of a call or of a pipeline.
