@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::{
     fake::{Fake, Mishap},
-    run::{feed, run},
+    run::{feed, kvcli, run, wait},
 };
 
 /// A write as one shot.
@@ -265,4 +265,24 @@ fn a_batch_has_one_id() {
     };
     assert_eq!(batch.operations.len(), 3);
     assert_eq!(fake.ids().len(), 1);
+}
+
+#[test]
+fn nothing_sent_is_3_also_with_an_id() {
+    let table: [&[&str]; 6] = [
+        &["incr", "n"],
+        &["scan"],
+        &["count"],
+        &["hash"],
+        &["rm", "--prefix", "p", "--yes"],
+        &["expire", "k", "1h"],
+    ];
+    for args in table {
+        let mut command = kvcli();
+        command.args(["--endpoint", "127.0.0.1:1"]).args(args);
+        wait(command.spawn().expect("starts"))
+            .exits(3)
+            .prints("")
+            .says("nothing was sent");
+    }
 }
