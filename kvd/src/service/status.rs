@@ -181,17 +181,19 @@ impl Refusal {
     pub fn into_status(self) -> Status {
         let inner = *self.0;
         let mut details = ErrorDetails::new();
-        let metadata = inner.metadata.iter();
-        details.set_error_info(
-            inner.reason.wire_name(),
-            ERROR_DOMAIN,
-            metadata
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect::<std::collections::HashMap<_, _>>(),
-        );
-        if inner.code == Code::InvalidArgument && !inner.field.is_empty() {
-            details.add_bad_request_violation(&inner.field, &inner.message);
+        let figures = inner.metadata.iter();
+        let mut metadata: std::collections::HashMap<_, _> = figures
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        if !inner.field.is_empty() {
+            if inner.code == Code::InvalidArgument {
+                details.add_bad_request_violation(&inner.field, &inner.message);
+            } else {
+                // No bad request, but the place still helps.
+                metadata.insert("field".to_owned(), inner.field.clone());
+            }
         }
+        details.set_error_info(inner.reason.wire_name(), ERROR_DOMAIN, metadata);
         if let Some(wait) = inner.retry_after {
             details.set_retry_info(Some(wait));
         }

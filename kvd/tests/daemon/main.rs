@@ -5,9 +5,17 @@ mod abuse;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bad_model;
+#[cfg(test)]
+mod data_model;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod ranges;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

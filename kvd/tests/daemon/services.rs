@@ -358,6 +358,19 @@ async fn status_and_limits() {
         (limits.reply_bytes, limits.streams_per_connection),
         (3584 << 10, 1024)
     );
+    assert_eq!(
+        (limits.scan_page_records, limits.scan_page_bytes),
+        (1000, 1 << 20)
+    );
+    assert_eq!(
+        (limits.delete_range_keys, limits.txn_range_keys),
+        (4096, 10_000)
+    );
+    assert_eq!((limits.txn_depth, limits.request_id_bytes), (8, 64));
+    let century = 100 * 365 * 86_400_000_i64;
+    assert!(limits.ttl_ms >= century);
+    assert!(limits.request_id_window_count > 0);
+    assert!(limits.request_id_window_bytes > 0 && limits.request_id_window_ms > 0);
 }
 
 #[tokio::test]
@@ -370,6 +383,9 @@ async fn what_is_listed_may_be_required_and_nothing_else() {
         .unwrap()
         .into_inner();
     assert!(can.capabilities.contains(&v1::Capability::Pipeline.into()));
+    assert_eq!(can.transaction_scope(), v1::TransactionScope::Store);
+    assert_eq!(can.scan_order(), v1::ScanOrder::Key);
+    assert_eq!(can.ttl_granularity_ms, 1);
     assert!(!can.capabilities.contains(&v1::Capability::Watch.into()));
     assert_eq!(can.default_durability(), v1::Durability::Synced);
     for number in 1..40 {

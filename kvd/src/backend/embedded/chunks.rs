@@ -22,7 +22,14 @@ impl Embedded {
             let request = request.map(|request| RequestId { item, ..request });
             let chunk = self.delete_chunk(range, most, request, patience).await;
             let chunk = chunk.map_err(|error| unfinished(total.as_ref(), error))?;
-            let Some(chunk) = chunk else { break };
+            let Some(chunk) = chunk.filter(|chunk| chunk.deleted > 0) else {
+                // Whoever removed the rest: it is gone.
+                total = total.map(|total| RangeDeleted {
+                    more: false,
+                    ..total
+                });
+                break;
+            };
             left = left.saturating_sub(chunk.deleted);
             let more = chunk.more;
             total = Some(match total {

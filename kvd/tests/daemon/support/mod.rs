@@ -1,5 +1,6 @@
 //! A daemon in this process, and daemons in processes of their own.
 
+pub(crate) mod model;
 pub(crate) mod raw;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -58,6 +59,21 @@ impl Running {
 }
 
 pub(crate) async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daemon {
+    // A process that another test begins holds every open file, this lock's too, until
+    // it has become kvd. Whoever else holds it does so for longer.
+    for _ in 0..100 {
+        let mut daemon = kvd::start(config(dir, settings)).await.expect("started");
+        match daemon.loaded().await {
+            Ok(()) => return daemon,
+            Err(failure) if failure.exit == kvd::exit::Exit::Locked => {}
+            Err(failure) => panic!("not loaded: {failure:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} stays locked", dir.display());
+}
+
+fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
     let all = [
         ("store.data_dir", dir.to_str().expect("UTF-8")),
@@ -73,9 +89,7 @@ pub(crate) async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daem
             .set(key, value, Origin::Default)
             .expect("a good setting");
     }
-    let mut daemon = kvd::start(config).await.expect("started");
-    daemon.loaded().await.expect("loaded");
-    daemon
+    config
 }
 
 pub(crate) async fn channel(address: SocketAddr) -> Channel {
