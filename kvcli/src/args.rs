@@ -14,7 +14,8 @@ use crate::{command::Command, endpoint::Endpoint, output::Format, settings::pars
 
 const AFTER_HELP: &str = "\
 Without a command, kvcli reads a script from standard input: one command a line,
-'literal' and \"escaped\" fields, # comments. Lines run strictly in order.
+'literal' and \"escaped\" fields, # comments. Lines run strictly in order. A
+transaction takes several lines, see kvcli txn --help.
 
 Exit codes: 0 done, 1 not found or condition not met, 2 usage, 3 unreachable
 (nothing was sent), 4 refused by the server, 5 undecided (sent, and not known
@@ -43,7 +44,8 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "ENDPOINT")]
     pub(crate) endpoint: Vec<Endpoint>,
     /// Longest wait for an answer, as in 250ms, 5s, 1m. A server that is still
-    /// loading is asked again until then
+    /// loading is asked again until then, and so is one whose answer to a write
+    /// with a request id got lost
     #[arg(long, global = true, value_name = "DURATION", default_value = "5s",
         value_parser = parse_duration)]
     pub(crate) timeout: Duration,

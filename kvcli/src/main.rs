@@ -23,6 +23,7 @@ mod settings;
 mod text;
 
 use std::{
+    cell::Cell,
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
@@ -94,11 +95,13 @@ async fn one_shot(
     output: &mut Output,
 ) -> Result<Exit, Failure> {
     let interrupted = prepared.interrupted();
+    let asked = Cell::new(false);
     tokio::select! {
-        end = ask_and_print(settings, prepared, output) => end,
+        end = ask_and_print(settings, prepared, output, &asked) => end,
         interrupt = tokio::signal::ctrl_c() => {
             interrupt.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
-            Err(Failure::Interrupted(interrupted))
+            let open = if asked.get() { interrupted } else { ": nothing was sent" };
+            Err(Failure::Interrupted(open.to_owned()))
         }
     }
 }
@@ -107,9 +110,11 @@ async fn ask_and_print(
     settings: &Settings,
     prepared: Prepared,
     output: &mut Output,
+    asked: &Cell<bool>,
 ) -> Result<Exit, Failure> {
     let mut caller = connect::connect(settings).await?;
     if let Ask::Scan(request) = &prepared.ask {
+        asked.set(true);
         scan::print(&mut caller, request, output).await?;
         output.flush()?;
         return Ok(Exit::Success);
@@ -120,6 +125,7 @@ async fn ask_and_print(
     {
         return Ok(Exit::Negative);
     }
+    asked.set(true);
     let answer = caller.call(&prepared).await?;
     let report = prepared.pending.read(answer)?;
     output.print(report.as_ref())?;

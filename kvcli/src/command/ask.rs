@@ -41,6 +41,8 @@ pub(crate) enum Answer {
     Txn(v1::TxnResponse),
     /// Only inside a transaction.
     RangeGet(v1::RangeGetResult),
+    /// Only inside a transaction.
+    RangeDelete(v1::RangeDeleteResult),
     Count(v1::CountResponse),
     DeleteRange(v1::DeleteRangeResponse),
     Hash(v1::HashResponse),
@@ -183,10 +185,7 @@ impl Answer {
             Some(StepResult::Increment(reply)) => Self::Increment(reply),
             Some(StepResult::Expire(reply)) => Self::Expire(reply),
             Some(StepResult::RangeGet(result)) => Self::RangeGet(result),
-            Some(StepResult::RangeDelete(result)) => Self::DeleteRange(v1::DeleteRangeResponse {
-                deleted: result.deleted,
-                ..Default::default()
-            }),
+            Some(StepResult::RangeDelete(result)) => Self::RangeDelete(result),
             Some(StepResult::Txn(reply)) => Self::Txn(reply),
             None => return Err(mismatch()),
         };
@@ -207,7 +206,6 @@ impl Answer {
             Self::Increment(reply) => &mut reply.header,
             Self::Expire(reply) => &mut reply.header,
             Self::Txn(reply) => &mut reply.header,
-            Self::DeleteRange(reply) => &mut reply.header,
             _ => return None,
         })
     }

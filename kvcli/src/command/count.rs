@@ -12,7 +12,7 @@ use super::{
 use crate::{
     args::CallFlags,
     failure::{Exit, Failure},
-    output::{self, Rows},
+    output::{self, Rows, number_line},
 };
 
 const HEADER: &[&str] = &["count", "durable"];
@@ -49,8 +49,7 @@ impl Report {
 
 impl output::Report for Report {
     fn raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.reply.count.to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.reply.count);
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -65,10 +64,7 @@ impl output::Report for Report {
             self.reply.count.to_string(),
             is_durable(self.reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     /// A count of nothing is a result.

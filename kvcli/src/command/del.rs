@@ -17,7 +17,7 @@ use super::{
 use crate::{
     args::{CallFlags, bytes_of},
     failure::{Exit, Failure, Refusal},
-    output::{self, Rows},
+    output::{self, Rows, number_line},
     text::{insert_bytes, show},
 };
 
@@ -177,8 +177,7 @@ impl output::Report for Report {
             }
             return;
         }
-        out.extend_from_slice(self.deleted().to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.deleted());
     }
 
     fn object(&self) -> Map<String, Value> {

@@ -164,10 +164,7 @@ impl output::Report for Report {
             },
             is_durable(reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn exit(&self) -> Exit {

@@ -99,10 +99,7 @@ impl output::Report for Report {
     }
 
     fn rows(&self) -> Rows {
-        Rows {
-            header: HEADER,
-            rows: vec![self.item.row()],
-        }
+        Rows::one(HEADER, self.item.row())
     }
 
     fn exit(&self) -> Exit {

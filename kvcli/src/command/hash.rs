@@ -77,10 +77,7 @@ impl output::Report for Report {
             self.reply.count.to_string(),
             is_durable(self.reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn exit(&self) -> Exit {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     args::{CallFlags, bytes_of},
     failure::Exit,
-    output::{self, Rows},
+    output::{self, Rows, number_line},
     text::{insert_bytes, show},
 };
 
@@ -57,6 +57,19 @@ pub(crate) struct Pending {
 }
 
 impl Args {
+    /// `incr KEY` without a flag.
+    pub(crate) fn plain(key: OsString) -> Self {
+        Self {
+            key,
+            by: None,
+            initial: None,
+            min: None,
+            max: None,
+            saturate: false,
+            expiry: ExpiryArgs::default(),
+        }
+    }
+
     pub(super) fn prepare(self, flags: &CallFlags) -> Prepared {
         let key = bytes_of(self.key);
         let request = v1::IncrementRequest {
@@ -90,8 +103,7 @@ pub(super) struct Report {
 impl output::Report for Report {
     /// The value after the addition.
     fn raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.reply.value.to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.reply.value);
     }
 
     fn object(&self) -> Map<String, serde_json::Value> {
@@ -121,10 +133,7 @@ impl output::Report for Report {
                 .unwrap_or_default(),
             is_durable(self.reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn exit(&self) -> Exit {

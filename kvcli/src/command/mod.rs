@@ -12,7 +12,7 @@ mod expire;
 mod expiry;
 pub(crate) mod get;
 mod hash;
-mod incr;
+pub(crate) mod incr;
 mod mget;
 mod range;
 mod record;
@@ -178,13 +178,12 @@ impl Prepared {
     }
 
     /// What to add to "interrupted" when no answer had come.
-    pub(crate) fn interrupted(&self) -> String {
-        let text = if self.ask.changes() {
+    pub(crate) fn interrupted(&self) -> &'static str {
+        if self.ask.changes() {
             ": whether it was applied is not known"
         } else {
             ""
-        };
-        text.to_owned()
+        }
     }
 }
 
@@ -203,6 +202,7 @@ impl Pending {
             (Self::Scan(pending), Answer::RangeGet(result)) => Box::new(pending.read(result)),
             (Self::Count, Answer::Count(reply)) => Box::new(count::Report::new(reply)),
             (Self::Rm(pending), Answer::DeleteRange(reply)) => Box::new(pending.read(reply)),
+            (Self::Rm(_), Answer::RangeDelete(result)) => Box::new(rm::Step::new(result)),
             (Self::Txn(pending), Answer::Txn(reply)) => Box::new(pending.read(reply)?),
             (Self::Hash, Answer::Hash(reply)) => Box::new(hash::Report::new(reply)),
             (Self::Status, Answer::Status(reply)) => Box::new(status::Report::new(*reply)),

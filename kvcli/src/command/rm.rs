@@ -18,7 +18,7 @@ use crate::{
     args::CallFlags,
     call::Caller,
     failure::{Exit, Failure, complain},
-    output::{self, Rows},
+    output::{self, Rows, number_line},
 };
 
 const HEADER: &[&str] = &[
@@ -149,8 +149,7 @@ pub(super) struct Report {
 impl output::Report for Report {
     /// How many keys went, or would go.
     fn raw(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.reply.deleted.to_string().as_bytes());
-        out.push(b'\n');
+        number_line(out, self.reply.deleted);
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -176,13 +175,43 @@ impl output::Report for Report {
             reply.last_revision.to_string(),
             is_durable(reply.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     /// A range without keys is a result.
+    fn exit(&self) -> Exit {
+        Exit::Success
+    }
+}
+
+/// What a range lost inside a transaction, which has one revision for all.
+pub(super) struct Step {
+    deleted: i64,
+}
+
+impl Step {
+    pub(super) fn new(result: v1::RangeDeleteResult) -> Self {
+        Self {
+            deleted: result.deleted,
+        }
+    }
+}
+
+impl output::Report for Step {
+    fn raw(&self, out: &mut Vec<u8>) {
+        number_line(out, self.deleted);
+    }
+
+    fn object(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        object.insert("deleted".into(), self.deleted.into());
+        object
+    }
+
+    fn rows(&self) -> Rows {
+        Rows::one(&HEADER[..1], vec![self.deleted.to_string()])
+    }
+
     fn exit(&self) -> Exit {
         Exit::Success
     }

@@ -219,14 +219,12 @@ impl output::Report for Report {
         if self.previous {
             row.push(show(self.previous_value()));
         }
-        Rows {
-            header: if self.previous {
-                HEADER_PREVIOUS
-            } else {
-                HEADER
-            },
-            rows: vec![row],
-        }
+        let header = if self.previous {
+            HEADER_PREVIOUS
+        } else {
+            HEADER
+        };
+        Rows::one(header, row)
     }
 
     fn exit(&self) -> Exit {

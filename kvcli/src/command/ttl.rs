@@ -109,10 +109,7 @@ impl output::Report for Report {
             number(self.remaining_ms()),
             number(self.expires_at_ms),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn exit(&self) -> Exit {

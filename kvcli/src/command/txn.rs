@@ -190,10 +190,14 @@ impl Report {
 }
 
 impl output::Report for Report {
-    /// What each step prints.
+    /// What each step prints. A key whose value is not repeated has its line.
     fn raw(&self, out: &mut Vec<u8>) {
-        for report in self.reports() {
-            report.raw(out);
+        for (name, report) in &self.steps {
+            match report {
+                Some(report) => report.raw(out),
+                None if matches!(*name, "get" | "ttl") => out.push(b'\n'),
+                None => {}
+            }
         }
     }
 
@@ -223,10 +227,7 @@ impl output::Report for Report {
             self.revision.to_string(),
             is_durable(self.header.as_ref()).to_string(),
         ];
-        Rows {
-            header: HEADER,
-            rows: vec![row],
-        }
+        Rows::one(HEADER, row)
     }
 
     fn tables(&self) -> Vec<Rows> {

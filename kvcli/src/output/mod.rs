@@ -10,7 +10,10 @@ mod jsonl;
 mod raw;
 mod table;
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -24,7 +27,7 @@ pub(crate) enum Format {
     Table,
     /// One indented object per command
     Json,
-    /// One object per command, each on a line of its own
+    /// One object per command or scanned record, each on a line of its own
     Jsonl,
     /// Values as they are, for scripts
     Raw,
@@ -37,6 +40,21 @@ pub(crate) enum Format {
 pub(crate) struct Rows {
     pub(crate) header: &'static [&'static str],
     pub(crate) rows: Vec<Vec<String>>,
+}
+
+impl Rows {
+    pub(crate) fn one(header: &'static [&'static str], row: Vec<String>) -> Self {
+        Self {
+            header,
+            rows: vec![row],
+        }
+    }
+}
+
+/// Appends a number on a line of its own.
+pub(crate) fn number_line(out: &mut Vec<u8>, number: impl fmt::Display) {
+    // Writing to a Vec cannot fail.
+    let _ = writeln!(out, "{number}");
 }
 
 /// The result of one command.

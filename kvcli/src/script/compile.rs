@@ -1,45 +1,18 @@
 //! From a line's bytes to a command ready to be sent, through the same clap
 //! types that read the command line.
 
-use std::{
-    ffi::OsString,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+
+use super::{
+    grammar::Grammar,
+    parse::{fields, is_idle},
 };
-
-use clap::{CommandFactory as _, FromArgMatches as _};
-
-use super::parse::{fields, is_idle};
 use crate::{
     args::{CallFlags, Line, one_line},
     block::{BlockError, Collected, Collector, first_word, parse},
-    command::{Command, Place, Prepared, del, get, set, txn},
+    command::{Command, Place, Prepared, txn},
     failure::Failure,
 };
-
-/// Reads fields as a command. Building clap's tables costs more than using them,
-/// so they are kept.
-pub(crate) struct Grammar(clap::Command);
-
-impl Grammar {
-    pub(crate) fn new() -> Self {
-        Self(Line::command())
-    }
-
-    pub(crate) fn read(&mut self, fields: Vec<OsString>) -> Result<Line, clap::Error> {
-        let fields = match plain(fields) {
-            Ok(command) => {
-                return Ok(Line {
-                    call: CallFlags::default(),
-                    command,
-                });
-            }
-            Err(fields) => fields,
-        };
-        self.0
-            .try_get_matches_from_mut(fields)
-            .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
-    }
-}
 
 /// Compiles lines, one command each but for transactions, which take several.
 pub(super) struct Compiler {
@@ -162,43 +135,9 @@ impl Compiler {
     }
 }
 
-/// The commands that scripts are made of, recognised without clap when no field
-/// could be a flag. Clap costs more than everything else that happens to such a
-/// line; a test holds both ways to the same requests. Gives the fields back if
-/// the line is anything else.
-fn plain(fields: Vec<OsString>) -> Result<Command, Vec<OsString>> {
-    if fields
-        .iter()
-        .any(|field| field.as_bytes().starts_with(b"-"))
-    {
-        return Err(fields);
-    }
-    match (fields.first().map(|name| name.as_bytes()), fields.len()) {
-        (Some(b"get"), 2) => {
-            let [_, key] = take(fields)?;
-            Ok(Command::Get(get::Args::plain(key)))
-        }
-        (Some(b"set"), 3) => {
-            let [_, key, value] = take(fields)?;
-            Ok(Command::Set(set::Args::plain(key, value)))
-        }
-        (Some(b"del"), 2) => {
-            let [_, key] = take(fields)?;
-            Ok(Command::Del(del::Args::plain(key)))
-        }
-        _ => Err(fields),
-    }
-}
-
-fn take<const N: usize>(fields: Vec<OsString>) -> Result<[OsString; N], Vec<OsString>> {
-    fields.try_into()
-}
-
 #[cfg(test)]
 mod tests {
     use kvproto::v1::{self, condition::Test};
-
-    use clap::Parser as _;
 
     use super::*;
     use crate::{args::Durability, command::Ask};
@@ -276,36 +215,6 @@ mod tests {
         };
         assert_eq!(request.operations.len(), 2);
         assert!(request.options.is_some());
-    }
-
-    #[test]
-    fn the_short_way_is_the_same_way() {
-        let table: [&[u8]; 8] = [
-            b"get a",
-            b"get ''",
-            b"get \"\\xff\"",
-            b"set a 1",
-            b"set Aaron's ''",
-            b"set \xff \xfe",
-            b"del a",
-            b"del 'a b'",
-        ];
-        let flags = CallFlags {
-            durability: Some(Durability::None),
-            ..CallFlags::default()
-        };
-        for line in table {
-            let fields: Vec<OsString> = fields(line)
-                .expect("good")
-                .into_iter()
-                .map(|field| OsString::from_vec(field.bytes))
-                .collect();
-            let long = Line::try_parse_from(fields.clone()).expect("good").command;
-            let short = plain(fields).expect("plain");
-            let place = Place::Script { retry: false };
-            let ask = |command: Command| command.prepare(&flags, place).expect("good").ask;
-            assert_eq!(ask(short), ask(long), "{}", line.escape_ascii());
-        }
     }
 
     #[test]

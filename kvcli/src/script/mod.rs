@@ -16,31 +16,33 @@
 //!   only if it has an id or changes nothing.
 
 mod alone;
+mod broken;
 mod compile;
+mod grammar;
 mod lines;
 pub(crate) mod parse;
 mod pipe;
 
 use std::{collections::VecDeque, io, mem};
 
-use kvproto::v1::{self, OperationResult, operation_result::Result as ItemResult};
+use kvproto::v1::{self, OperationResult};
 use prost::Message as _;
 use tokio::{
     io::Stdin,
     time::{Instant, sleep_until, timeout},
 };
-use tonic::Status;
 
-pub(crate) use self::compile::Grammar;
+pub(crate) use self::grammar::Grammar;
 use self::{
+    broken::span,
     compile::Compiler,
     lines::Lines,
     pipe::{Pipe, slot},
 };
 use crate::{
-    call::{Caller, Repeat, connection_lost, no_answer},
+    call::{Caller, connection_lost, no_answer},
     command::{Answer, Pending, Prepared},
-    failure::{Exit, Failure, Refusal, complain},
+    failure::{Exit, Failure, complain},
     output::Output,
     settings::Settings,
 };
@@ -242,14 +244,6 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Puts lines before all that are not sent yet.
-    fn send_later(&mut self, lines: VecDeque<Line>) {
-        self.again.extend(self.held.take());
-        for line in lines.into_iter().rev() {
-            self.again.push_front(line);
-        }
-    }
-
     /// Waits for answers, and for lines if there is room for them.
     async fn wait(&mut self) -> Result<(), Failure> {
         let wants_lines = self.wants_lines() && !self.lines.is_ended();
@@ -260,7 +254,15 @@ impl<'a> Script<'a> {
         };
         tokio::select! {
             answers = pipe.next() => match answers {
-                Ok(answers) => answers.into_iter().try_for_each(|answer| self.answered(answer)),
+                Ok(answers) => {
+                    for answer in answers {
+                        // Nothing counts any more after a stream was given up.
+                        if self.pipe.is_some() {
+                            self.answered(answer)?;
+                        }
+                    }
+                    Ok(())
+                }
                 Err(status) => {
                     self.broken(&status);
                     Ok(())
@@ -289,11 +291,7 @@ impl<'a> Script<'a> {
         self.progress = Instant::now();
         match self.sent.pop_front() {
             Some(sent) if sent.number == answer.id => {
-                if let Some(ItemResult::Error(error)) = &answer.result
-                    && self.retry
-                    && Refusal::from_item(error).may_pass()
-                    && sent.is_repeatable()
-                {
+                if self.may_start_over(&sent, &answer) {
                     self.sent.push_front(sent);
                     self.start_over();
                     return Ok(());
@@ -365,63 +363,6 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// The stream broke with lines unanswered. A status that kvd made speaks for
-    /// all of them; one that did not can be pinned on a line only if it is alone.
-    fn broken(&mut self, status: &Status) {
-        let refusal = Refusal::from_status(status);
-        if self.retry && refusal.may_pass() && self.can_start_over() {
-            self.start_over();
-            return;
-        }
-        let failure = if refusal.reason.is_some() || self.sent.len() == 1 {
-            Failure::from_refusal(refusal)
-        } else {
-            Failure::Undecided(refusal.to_string())
-        };
-        self.abandon(&failure);
-    }
-
-    fn can_start_over(&self) -> bool {
-        self.sent
-            .iter()
-            .all(|line| self.repeat(line) != Repeat::Never)
-    }
-
-    /// Sends what is unanswered again, on another stream.
-    fn start_over(&mut self) {
-        self.pipe = None;
-        self.sent_bytes = 0;
-        let mut unanswered = mem::take(&mut self.sent);
-        for line in &mut unanswered {
-            line.sent_before = true;
-        }
-        self.send_later(unanswered);
-    }
-
-    /// Gives up what is unanswered.
-    fn abandon(&mut self, failure: &Failure) {
-        self.pipe = None;
-        self.sent_bytes = 0;
-        let unanswered = mem::take(&mut self.sent);
-        let (Some(first), Some(last)) = (unanswered.front(), unanswered.back()) else {
-            return;
-        };
-        complain(&format!("{}: {failure}", span(first.number, last.number)));
-        self.count(last.number, failure.exit());
-    }
-
-    /// Which lines an interruption leaves open.
-    fn unanswered(&self) -> String {
-        let again = self.again.iter().filter(|line| line.sent_before);
-        let sent = self.sent.iter().chain(again).map(|line| line.number);
-        let open = self.alone.into_iter().chain(sent);
-        let lines = match (open.clone().min(), open.max()) {
-            (Some(first), Some(last)) => span(first, last),
-            _ => return "; all lines sent were answered".to_owned(),
-        };
-        format!("; {lines}: sent, and whether they were applied is not known")
-    }
-
     async fn finish(&mut self) -> Result<Exit, Failure> {
         if let Some(pipe) = self.pipe.take() {
             // All is answered; a server that is slow to hang up is not waited for.
@@ -431,14 +372,6 @@ impl<'a> Script<'a> {
             complain(&stop_notice(line, self.last_sent));
         }
         Ok(self.worst)
-    }
-}
-
-fn span(first: u64, last: u64) -> String {
-    if first == last {
-        format!("line {first}")
-    } else {
-        format!("lines {first}-{last}")
     }
 }
 

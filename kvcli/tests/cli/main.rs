@@ -4,5 +4,12 @@
 mod commands;
 mod exits;
 mod fake;
+mod keys;
+mod options;
+mod ranges;
+mod retry;
+mod rm;
 mod run;
 mod script;
+mod script_retry;
+mod txn;

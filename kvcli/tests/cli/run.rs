@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fmt::Write as _,
     io::Write as _,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -95,6 +96,17 @@ pub(crate) fn feed(fake: &Fake, args: &[&str], input: impl AsRef<[u8]>) -> Ended
     let ended = wait(child);
     feeder.expect("a thread").join().expect("the feeder ends");
     ended
+}
+
+/// A fake that holds these keys, each with a `v` and itself as its value.
+pub(crate) fn filled(keys: &[&str]) -> Fake {
+    let fake = Fake::start();
+    let mut script = String::new();
+    for key in keys {
+        writeln!(script, "set {key} v{key}").expect("a string");
+    }
+    feed(&fake, &[], script).exits(0);
+    fake
 }
 
 /// Waits for the end, but not for ever.

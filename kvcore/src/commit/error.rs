@@ -169,6 +169,7 @@ impl Error {
             | Self::OutOfBounds { revealed, .. }
             | Self::RangeTooLarge { revealed, .. }
             | Self::ReplyTooLarge { revealed, .. } => *revealed = more.max(*revealed),
+            Self::InTxn { error, .. } => **error = error.clone().reveals_also(more),
             _ => {}
         }
         self

@@ -16,12 +16,20 @@ use crate::store::Record;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// The removal of expired records, as units of moderate size.
+    /// The removal of expired records, as units of moderate size. A record that was met
+    /// twice is removed once: a unit changes a key once.
     pub fn prepare_removal(&self, due: &[Record]) -> Vec<Prepared> {
         if due.is_empty() {
             return Vec::new();
         }
-        units(due.to_vec())
+        let mut due = due.to_vec();
+        due.sort_by(|a, b| {
+            a.key()
+                .cmp(b.key())
+                .then(b.mod_revision().cmp(&a.mod_revision()))
+        });
+        due.dedup_by(|later, first| later.key() == first.key());
+        units(due)
             .into_iter()
             .map(|records| self.removal(&records))
             .collect()

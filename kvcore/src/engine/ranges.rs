@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// The removal of the first keys of a range, at most 1,000 or `limit` if that is not 0
-    /// and less. None: there are none.
+    /// and less. None: there are none, and no request asks what became of it before.
     pub fn prepare_chunk(
         &self,
         range: &KeyRange,
@@ -164,7 +164,7 @@ impl Engine {
             }
             room
         });
-        if items.is_empty() {
+        if items.is_empty() && request.is_none() {
             return Ok(None);
         }
         let work = Work::Chunk(items, !all);

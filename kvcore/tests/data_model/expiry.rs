@@ -251,6 +251,20 @@ fn a_write_that_meets_an_expired_key_finds_it_gone_and_leaves_its_end_in_the_log
 }
 
 #[test]
+fn an_expired_key_that_is_met_twice_is_removed_once() {
+    let store = Store::new();
+    store.set("other", "v");
+    let baseline = store.engine.status().memory_bytes;
+    store.write(until("k", Expiry::After(5))).expect("writable");
+    store.clock.advance(5);
+    let before = store.engine.store_revision();
+    let answer = store.engine.look_all(&[b"k", b"k"]).expect("keys");
+    assert_eq!(store.remove(&answer.due), before.next());
+    assert_eq!(store.engine.status().memory_bytes, baseline);
+    assert_eq!(store.restart().engine.status().memory_bytes, baseline);
+}
+
+#[test]
 fn an_older_value_never_comes_back() {
     let store = Store::new();
     store.set("k", "old");

@@ -167,6 +167,26 @@ fn a_range_delete_is_remembered_with_its_count() {
 }
 
 #[test]
+fn a_chunk_that_emptied_its_range_is_remembered_too() {
+    let store = Store::new();
+    store.set("a", "v");
+    let once = || {
+        let prepared = store
+            .engine
+            .prepare_chunk(&KeyRange::all(), 0, Some(request("c", 1)))
+            .expect("valid")
+            .expect("a request may have been answered before");
+        store
+            .commit(prepared, kvcore::Engine::commit_range_delete)
+            .expect("writable")
+    };
+    assert_eq!((once().deleted, once().deleted), (1, 1));
+    assert!(once().replayed);
+    let nothing = store.engine.prepare_chunk(&KeyRange::all(), 0, None);
+    assert!(nothing.expect("valid").is_none());
+}
+
+#[test]
 fn the_window_forgets_what_is_too_old() {
     let mut options = options();
     options.limits.request_id_ms = 1_000;

@@ -258,6 +258,21 @@ fn an_operation_that_fails_fails_all_and_is_named() {
 }
 
 #[test]
+fn a_failing_operation_reveals_what_the_compares_saw() {
+    let mut store = Store::new();
+    store.set("n", "text");
+    store.turn();
+    let newest = store.set("k", "x").revision;
+    let txn = Txn {
+        compares: vec![when(KeyRange::key(b"k"), Equal, Target::Value(b"x"))],
+        success: vec![increment("n")],
+        failure: vec![],
+    };
+    let refused = store.txn(&txn).expect_err("text is no number");
+    assert!(refused.revealed() >= newest, "which list ran tells of k");
+}
+
+#[test]
 fn nested_compares_are_judged_on_the_state_before() {
     let store = Store::new();
     let inner = Txn {

@@ -17,6 +17,8 @@ mod wgl;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use super::op::{Id, Key, Op};
 use facts::{Fact, Way};
 use timeline::Timeline;
@@ -67,8 +69,8 @@ impl Violation {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
-    /// How many undecided writes somebody saw later.
-    pub(crate) seen: usize,
+    /// How many undecided writes took effect, as far as that shows.
+    pub(crate) applied: usize,
     /// The revision after which each operation happened, as far as it has a place.
     pub(crate) places: Vec<Option<i64>>,
 }
@@ -88,14 +90,17 @@ pub(crate) fn check(ops: &[Op], keys: usize) -> Report {
     let line = Timeline::new(ops, &ways, keys, &mut violations);
     let places = place::place(ops, &ways, &line, &mut violations);
     graph::cycles(ops, &ways, &line, &places, &mut violations);
+    let mut applied: BTreeSet<Id> = line.revisions.values().copied().flatten().collect();
+    applied.retain(|id| ops[*id].undecided());
     for key in 0..keys {
-        violations.extend(one_key(ops, &ways, key));
+        match one_key(ops, &ways, key) {
+            Ok(needed) => applied.extend(needed),
+            Err(violation) => violations.push(violation),
+        }
     }
-    let seen = line.revisions.values().flatten();
-    let seen = seen.filter(|id| ops[**id].undecided()).count();
     Report {
         violations,
-        seen,
+        applied: applied.len(),
         places: places.at,
     }
 }
@@ -121,9 +126,9 @@ fn events(ops: &[Op], ways: &[Vec<Way>], key: Key) -> Vec<Event> {
     ops.iter().enumerate().filter_map(about_key).collect()
 }
 
-fn one_key(ops: &[Op], ways: &[Vec<Way>], key: Key) -> Option<Violation> {
+fn one_key(ops: &[Op], ways: &[Vec<Way>], key: Key) -> Result<Vec<Id>, Violation> {
     match wgl::linearize(&events(ops, ways, key), BUDGET) {
-        Verdict::Linearizable => None,
+        Verdict::Linearizable(needed) => Ok(needed),
         Verdict::Not {
             explained,
             state,
@@ -137,11 +142,11 @@ fn one_key(ops: &[Op], ways: &[Vec<Way>], key: Key) -> Option<Violation> {
                 stuck.len()
             );
             let ids = [&explained[recent..], &stuck].concat();
-            Some(Violation::new(Kind::Key, what, &ids))
+            Err(Violation::new(Kind::Key, what, &ids))
         }
         Verdict::Unknown => {
             let what = format!("key {key}: no answer within {BUDGET} steps");
-            Some(Violation::new(Kind::Inconclusive, what, &[]))
+            Err(Violation::new(Kind::Inconclusive, what, &[]))
         }
     }
 }

@@ -145,7 +145,7 @@ async fn one(args: &Args, dir: &Path, number: usize, plan: &Plan) -> Result<Run,
     let started = Instant::now();
     let Report {
         violations,
-        seen,
+        applied,
         places,
     } = check::check(&ops, plan.keys);
     let took = started.elapsed();
@@ -159,7 +159,7 @@ async fn one(args: &Args, dir: &Path, number: usize, plan: &Plan) -> Result<Run,
         keep(root)?;
     }
     if violations.is_empty() {
-        return Ok(Run::new(plan, &ops, kills, seen, took));
+        return Ok(Run::new(plan, &ops, kills, applied, took));
     }
     let root = match &args.history {
         Some(root) => root.clone(),

@@ -24,15 +24,21 @@ pub(crate) struct Run {
     refused: BTreeMap<String, usize>,
     /// May have written, and nobody knows.
     undecided: usize,
-    /// Undecided, and seen by somebody later.
-    seen: usize,
+    /// Undecided, and needed to explain what was seen later.
+    applied: usize,
     /// Reads without an answer: they say nothing.
     unanswered: usize,
     took: Duration,
 }
 
 impl Run {
-    pub(crate) fn new(plan: &Plan, ops: &[Op], kills: usize, seen: usize, took: Duration) -> Self {
+    pub(crate) fn new(
+        plan: &Plan,
+        ops: &[Op],
+        kills: usize,
+        applied: usize,
+        took: Duration,
+    ) -> Self {
         let count = |which: &dyn Fn(&Op) -> bool| ops.iter().filter(|op| which(op)).count();
         Self {
             seed: plan.seed,
@@ -44,7 +50,7 @@ impl Run {
             batches: count(&|op| matches!(op.action, Action::BatchGet(_))),
             refused: reasons(ops),
             undecided: count(&|op| op.undecided() && op.action.writes()),
-            seen,
+            applied,
             unanswered: count(&|op| op.undecided() && !op.action.writes()),
             took,
         }
@@ -89,7 +95,7 @@ impl fmt::Display for Run {
         write!(
             f,
             "seed {}, {} clients, {} keys, {} kills, {} operations ({} Txn, {} BatchGet), \
-             refused: {}; {} undecided ({:.1} %, {} seen later), {} reads unanswered, \
+             refused: {}; {} undecided ({:.1} %, {} took effect), {} reads unanswered, \
              checked in {} ms{}",
             self.seed,
             self.clients,
@@ -101,7 +107,7 @@ impl fmt::Display for Run {
             list(&self.refused),
             self.undecided,
             self.percent(),
-            self.seen,
+            self.applied,
             self.unanswered,
             self.took.as_millis(),
             if self.counts() {
@@ -149,7 +155,7 @@ impl Totals {
             *sum.refused.entry(reason.clone()).or_default() += count;
         }
         sum.undecided += run.undecided;
-        sum.seen += run.seen;
+        sum.applied += run.applied;
         sum.unanswered += run.unanswered;
         sum.took += run.took;
     }
@@ -164,7 +170,7 @@ impl Totals {
             self.rows[0].1.operations + self.rows[1].1.operations,
             self.not_counted
         );
-        text.push_str("| runs | number | kills | operations | Txn | BatchGet | refused | undecided | of these seen later | reads without an answer |\n");
+        text.push_str("| runs | number | kills | operations | Txn | BatchGet | refused | undecided | of these took effect for certain | reads without an answer |\n");
         text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
         for ((runs, sum), name) in self.rows.iter().zip(["with kills", "without"]) {
             let _ = writeln!(
@@ -177,7 +183,7 @@ impl Totals {
                 list(&sum.refused),
                 sum.undecided,
                 sum.percent(),
-                sum.seen,
+                sum.applied,
                 sum.unanswered
             );
         }

@@ -115,7 +115,19 @@ impl Fake {
     /// Something goes wrong a few times, and then no more.
     pub(crate) fn mishaps(&self, key: &str, mishap: Mishap, times: u32) {
         let key = key.to_owned().into();
-        self.state().mishaps.insert(key, (mishap, times));
+        let list = [(mishap, times)].into();
+        self.state().mishaps.insert(key, list);
+    }
+
+    /// Something else goes wrong after that.
+    pub(crate) fn mishap_later(&self, key: &str, mishap: Mishap) {
+        let key = key.to_owned().into();
+        let mut state = self.state();
+        state
+            .mishaps
+            .entry(key)
+            .or_default()
+            .push_back((mishap, u32::MAX));
     }
 
     /// Request ids are refused, as by an older server.

@@ -2,14 +2,14 @@
 //! wrong, the memory of request ids, then the operation itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use kvproto::v1::{
     self, Capability, ErrorReason, Record, ResponseHeader, operation::Operation as Op,
-    operation_result::Result as OpResult,
+    operation_result::Result as OpResult, txn_result::Result as StepResult,
 };
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -40,8 +40,8 @@ pub(super) struct State {
     pub(super) records: BTreeMap<Bytes, Record>,
     pub(super) revision: i64,
     pub(super) loading: u32,
-    /// What goes wrong at a key, and how often still.
-    pub(super) mishaps: HashMap<Bytes, (Mishap, u32)>,
+    /// What goes wrong at a key, one after the other, and how often still.
+    pub(super) mishaps: HashMap<Bytes, VecDeque<(Mishap, u32)>>,
     /// Keys of the mutations that were executed or refused, in their order.
     pub(super) seen: Vec<Bytes>,
     pub(super) options: Vec<v1::WriteOptions>,
@@ -165,18 +165,32 @@ impl State {
     }
 
     fn mishap(&mut self, key: &Bytes, fits: impl Fn(&Mishap) -> bool) -> Option<Mishap> {
-        let (mishap, times) = self.mishaps.get_mut(key).filter(|(m, _)| fits(m))?;
-        *times = times.checked_sub(1)?;
-        Some(mishap.clone())
+        let list = self.mishaps.get_mut(key)?;
+        let (mishap, times) = list.front_mut().filter(|(mishap, _)| fits(mishap))?;
+        let mishap = mishap.clone();
+        *times -= 1;
+        if *times == 0 {
+            list.pop_front();
+        }
+        Some(mishap)
     }
 
     /// Runs an operation of a call or of a pipeline.
     pub(super) fn run(&mut self, operation: Op) -> Result<OpResult, Stop> {
         self.check_loading()?;
         self.arrived.push(operation.clone());
-        let Some(id) = self.request_id(&operation)? else {
-            return self.execute(operation);
+        let id = self.request_id(&operation)?;
+        let key = key_of(&operation);
+        let outcome = match id {
+            Some(id) => self.once(id, operation)?,
+            None => self.execute(operation)?,
         };
+        self.check_reply(&key)?;
+        Ok(outcome)
+    }
+
+    /// Runs an operation, or repeats what came of it.
+    fn once(&mut self, id: Bytes, operation: Op) -> Result<OpResult, Stop> {
         let body = v1::Operation {
             id: 0,
             operation: Some(operation.clone()),
@@ -192,10 +206,8 @@ impl State {
             }
             return Ok(replayed(outcome.clone()));
         }
-        let key = key_of(&operation);
         let outcome = self.execute(operation)?;
         self.outcomes.insert(id, (body, outcome.clone()));
-        self.check_reply(&key)?;
         Ok(outcome)
     }
 
@@ -287,11 +299,22 @@ fn replayed(mut outcome: OpResult) -> OpResult {
         OpResult::DeleteRange(reply) => reply.replayed = true,
         OpResult::Txn(reply) => {
             reply.replayed = true;
-            reply.responses.clear();
+            forget_reads(reply);
         }
         _ => {}
     }
     outcome
+}
+
+fn forget_reads(reply: &mut v1::TxnResponse) {
+    for response in &mut reply.responses {
+        match &mut response.result {
+            Some(StepResult::Get(reply)) => *reply = v1::GetResponse::default(),
+            Some(StepResult::RangeGet(result)) => *result = v1::RangeGetResult::default(),
+            Some(StepResult::Txn(reply)) => forget_reads(reply),
+            _ => {}
+        }
+    }
 }
 
 pub(super) fn now_ms() -> i64 {

@@ -5,6 +5,8 @@
 //! next. Undecided writes that nobody saw may lie hidden between two points, so a state
 //! between points is certain only where none of them can.
 
+mod unmask;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::op::{Id, Key, Meta, Op, Record, TOKEN};
@@ -190,65 +192,6 @@ impl Timeline {
                 format!("revision {revision} of key {key} holds two different things"),
                 &ops,
             ));
-        }
-    }
-
-    /// Finds undecided writes by the values that were seen.
-    fn unmask(&mut self, ops: &[Op], ways: &[Vec<Way>], violations: &mut Vec<Violation>) {
-        let mut tokens: HashMap<(Key, &str), (Id, usize)> = HashMap::new();
-        let mut expires: Vec<bool> = vec![false; self.keys.len()];
-        for (id, _) in ops.iter().enumerate().filter(|(_, op)| op.undecided()) {
-            for (number, way) in ways[id].iter().enumerate() {
-                for (key, facts) in &way.facts {
-                    for fact in facts {
-                        match fact {
-                            Fact::Set { value, .. } => {
-                                tokens.insert((*key, value), (id, number));
-                            }
-                            Fact::Expire { .. } => expires[*key] = true,
-                            _ => (),
-                        }
-                    }
-                }
-            }
-        }
-        let mut found: BTreeMap<(i64, Id), usize> = BTreeMap::new();
-        for (key, points) in self.keys.iter().enumerate() {
-            // Where an expiry may have been changed, the revision may be of that.
-            for (revision, point) in points.iter().filter(|_| !expires[key]) {
-                let value = point.live.as_ref().and_then(|live| live.value.as_deref());
-                if point.writer.is_none()
-                    && let Some(&(id, way)) = value.and_then(|value| tokens.get(&(key, value)))
-                {
-                    found.insert((*revision, id), way);
-                }
-            }
-        }
-        let mut before: HashMap<Id, i64> = HashMap::new();
-        for ((revision, id), way) in found {
-            if let Some(first) = before.insert(id, revision) {
-                violations.push(Violation::new(
-                    Kind::Revision,
-                    format!("one write took effect at revision {first} and at {revision}"),
-                    &[id],
-                ));
-                continue;
-            }
-            self.own(revision, id, violations);
-            for (key, facts) in &ways[id][way].facts {
-                for fact in facts {
-                    let live = match fact {
-                        Fact::Set { value, .. } => Some(Live {
-                            value: Some(value.clone()),
-                            meta: None,
-                        }),
-                        Fact::Increment { .. } => Some(Live::default()),
-                        Fact::Delete(_) => None,
-                        _ => continue,
-                    };
-                    self.add(*key, revision, live, Some(id), id, violations);
-                }
-            }
         }
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct Event {
 
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    Linearizable,
+    /// With the undecided operations that are needed for it.
+    Linearizable(Vec<Id>),
     /// The longest beginning that can be explained, the state after it, and the
     /// operations of which then none fits.
     Not {
@@ -101,7 +102,7 @@ impl<'a> Search<'a> {
         self.enter();
         for _ in 0..budget {
             if self.open == 0 {
-                return Verdict::Linearizable;
+                return Verdict::Linearizable(self.taken(|event| event.optional));
             }
             if self.advance() {
                 self.enter();
@@ -176,10 +177,19 @@ impl<'a> Search<'a> {
     fn note(&mut self, stuck: Vec<Id>) {
         let depth = self.frames.len();
         if self.best.as_ref().is_none_or(|best| best.0.len() < depth) {
-            let taken = self.frames.iter().filter_map(|frame| frame.taken.as_ref());
-            let explained = taken.map(|choice| self.events[choice.event].id).collect();
+            let explained = self.taken(|_| true);
             self.best = Some((explained, self.state.clone(), stuck));
         }
+    }
+
+    /// The operations that the present explanation consists of, in its order.
+    fn taken(&self, which: impl Fn(&Event) -> bool) -> Vec<Id> {
+        let taken = self.frames.iter().filter_map(|frame| frame.taken.as_ref());
+        let taken = taken.map(|choice| &self.events[choice.event]);
+        taken
+            .filter(|event| which(event))
+            .map(|event| event.id)
+            .collect()
     }
 
     /// Takes the next untried choice of the top frame.
