@@ -212,6 +212,8 @@ async fn a_delete_in_pieces_is_repeated_piece_by_piece() {
     };
     let first = kv.delete_range(request.clone()).await.unwrap().into_inner();
     assert_eq!((first.deleted, first.replayed), (2500, false));
+    let again = kv.delete_range(request.clone()).await.unwrap().into_inner();
+    assert_eq!((again.deleted, again.replayed), (2500, true));
     model::fill(&mut kv, "k/", 10).await;
     let again = kv.delete_range(request).await.unwrap().into_inner();
     assert_eq!((again.deleted, again.replayed), (2500, true));
