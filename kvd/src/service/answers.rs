@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use kvproto::v1::{
     self, batch_write_operation::Operation as Item, operation::Operation as Op,
-    operation_result::Result as OpResult,
+    operation_result::Result as OpResult, txn_operation::Operation as Step,
 };
 use tonic::Code;
 
@@ -305,9 +305,28 @@ pub(crate) fn weight(operation: &v1::Operation) -> usize {
         Some(Op::Increment(increment)) => increment.key.len(),
         Some(Op::Expire(expire)) => expire.key.len(),
         Some(Op::BatchWrite(batch)) => batch.operations.iter().map(item_weight).sum(),
+        Some(Op::Txn(txn)) => txn_weight(txn),
         Some(other) => other.encoded_len(),
         None => 0,
     }
+}
+
+/// Bytes of keys and values that a transaction brings, with those inside it.
+fn txn_weight(txn: &v1::TxnRequest) -> usize {
+    let step = |step: &v1::TxnOperation| match &step.operation {
+        Some(Step::Set(set)) => set.key.len() + set.value.len(),
+        Some(Step::Txn(txn)) => txn_weight(txn),
+        Some(other) => other.encoded_len(),
+        None => 0,
+    };
+    let compares: usize = txn.compares.iter().map(prost::Message::encoded_len).sum();
+    compares
+        + txn
+            .success
+            .iter()
+            .chain(&txn.failure)
+            .map(step)
+            .sum::<usize>()
 }
 
 /// Bytes of key and value that an item of a batch brings.

@@ -89,7 +89,18 @@ impl<S: Store> Core<S> {
                 ..asked
             };
             let written = self.write(store, mutation, of_item, deadline).await;
-            batch.add(store, operation, written);
+            match written {
+                // The id is another batch's: nothing of this one is to be applied, nor
+                // any more of it.
+                Err(reused) if reused.reason() == Reason::RequestIdReused => {
+                    if !batch.applied {
+                        return Err(reused);
+                    }
+                    batch.fill(request.operations.len(), &reused);
+                    break;
+                }
+                written => batch.add(store, operation, written),
+            }
         }
         if batch.effects.store_revision == 0 {
             // Every item failed, so none has told.
@@ -140,11 +151,25 @@ impl Batch {
                 Err(refusal)
             }
         };
-        let result =
-            result.unwrap_or_else(|refusal| batch_write_result::Result::Error(refusal.into_item()));
+        self.push(
+            result.unwrap_or_else(|refusal| batch_write_result::Result::Error(refusal.into_item())),
+        );
+    }
+
+    fn push(&mut self, result: batch_write_result::Result) {
         self.results.push(v1::BatchWriteResult {
             result: Some(result),
         });
+    }
+
+    /// Answers all items up to `len` with the refusal.
+    fn fill(&mut self, len: usize, refusal: &Refusal) {
+        self.effects = self.effects.and(Effects::shown(refusal.revealed()));
+        while self.results.len() < len {
+            self.push(batch_write_result::Result::Error(
+                refusal.clone().into_item(),
+            ));
+        }
     }
 }
 

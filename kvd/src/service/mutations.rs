@@ -33,9 +33,16 @@ impl<S: Store> Core<S> {
         request: &R,
         deadline: Option<Instant>,
     ) -> Result<Done<R::Reply>> {
-        let mutation = request.mutation(&self.shared.limits)?;
-        let asked = Asked::of(request, store)?;
-        let outcome = self.write(store, mutation, asked, deadline).await?;
+        let limits = &self.shared.limits;
+        let (write, asked) = {
+            let mutation = request.mutation(limits)?;
+            let asked = Asked::of(request, store)?;
+            let patience = limits.patience(deadline);
+            patience.check()?;
+            (store.write(mutation, asked.request, patience), asked)
+        };
+        let written = write.await;
+        let outcome = written.map_err(|error| asked.told(store, error))?;
         Ok(Done {
             reply: request.reply(store, &outcome),
             seen: Effects::of(&outcome).seen(store, asked.durability),

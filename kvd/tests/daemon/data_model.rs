@@ -481,3 +481,85 @@ async fn eight_transactions_nest_and_branches_may_repeat_each_other() {
         .collect();
     assert_eq!(found, [false, true]);
 }
+
+/// What looks at `name`, or writes to it, one way each; whether the key was there.
+async fn met(kv: &mut model::Kv, name: &str, way: usize) -> bool {
+    let absent = Some(v1::Condition {
+        test: Some(Test::Exists(false)),
+    });
+    match way {
+        0 => kv.get(get(name)).await.unwrap().into_inner().found,
+        1 => {
+            let request = v1::BatchGetRequest {
+                keys: vec![name.to_owned().into()],
+                options: None,
+            };
+            let reply = kv.batch_get(request).await.unwrap().into_inner();
+            let missing = v1::batch_get_result::Result::Missing(v1::Missing {});
+            reply.results[0].result != Some(missing)
+        }
+        2 => {
+            let range = Some(key(name));
+            let request = v1::CountRequest {
+                range,
+                options: None,
+            };
+            kv.count(request).await.unwrap().into_inner().count == 1
+        }
+        3 => {
+            let request = v1::ScanRequest {
+                range: Some(prefix(name)),
+                ..v1::ScanRequest::default()
+            };
+            let mut pages = kv.scan(request).await.unwrap().into_inner();
+            let page = pages.message().await.unwrap().unwrap();
+            !page.records.is_empty()
+        }
+        4 => {
+            let request = txn(vec![Step::Get(get(name))]);
+            let reply = kv.txn(request).await.unwrap().into_inner();
+            matches!(&reply.responses[0].result, Some(StepResult::Get(reply)) if reply.found)
+        }
+        5 => {
+            let request = v1::SetRequest {
+                condition: absent,
+                ..expiring(name, When::AtMs(1))
+            };
+            !kv.set(request).await.unwrap().into_inner().applied
+        }
+        6 => {
+            let request = expire(name, To::Persist(v1::Persist {}));
+            kv.expire(request).await.unwrap().into_inner().found
+        }
+        _ => {
+            let request = v1::DeleteRangeRequest {
+                range: Some(prefix(name)),
+                ..v1::DeleteRangeRequest::default()
+            };
+            kv.delete_range(request).await.unwrap().into_inner().deleted == 1
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_ends_meanwhile_is_gone_for_every_call_and_stays_gone() {
+    let running = Running::start(&[("log.sync", "never")]).await;
+    let mut kv = running.kv().await;
+    let mut ended = [0; 8];
+    for round in 0..400 {
+        let name = format!("k{round}");
+        kv.set(expiring(&name, When::TtlMs(1 + round % 3)))
+            .await
+            .unwrap();
+        let way = usize::try_from(round).unwrap() % ended.len();
+        if round % 3 == 0 {
+            // Its time is over for sure, and perhaps nobody has noticed.
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        }
+        if !met(&mut kv, &name, way).await {
+            ended[way] += 1;
+            assert!(!kv.get(get(&name)).await.unwrap().into_inner().found);
+        }
+    }
+    assert!(ended.iter().all(|ended| *ended > 0), "{ended:?}");
+}

@@ -468,17 +468,20 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     let process = Process::serve(root.path());
     assert_eq!(process.field("keys"), "3");
     // A request that has begun to arrive and never ends holds the end up.
-    let mut kv = KvServiceClient::new(channel(process.address()).await);
-    let mut arriving = super::support::raw::connect(process.address())
-        .await
-        .ready()
-        .await
-        .unwrap();
+    let connection = super::support::raw::connect(process.address()).await;
+    let mut arriving = connection.ready().await.unwrap();
     let head = super::support::raw::head("/kvd.v1.KvService/Set", &[]);
     let (_reply, mut body) = arriving.send_request(head, false).unwrap();
     body.send_data(bytes::Bytes::from_static(b"\0\0\0\0\x10"), false)
         .unwrap();
-    kv.get(get("k0")).await.unwrap();
+    // One behind it on the same connection is answered: so it has arrived that far.
+    let mut behind = arriving.ready().await.unwrap();
+    let head = super::support::raw::head("/kvd.v1.KvService/Get", &[]);
+    let (reply, mut whole) = behind.send_request(head, false).unwrap();
+    whole
+        .send_data(super::support::raw::framed(&get("k0")), true)
+        .unwrap();
+    reply.await.unwrap();
     let mut process = process;
     process.signal(rustix::process::Signal::TERM);
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,7 +1,7 @@
 //! Requests with an id: applied once, also across a restart of the daemon.
 
 use super::support::model::{self, all, increment, named, prefix, txn};
-use super::support::{Process, Running, channel, get, set};
+use super::support::{Process, Running, channel, get, reason, set};
 use kvproto::v1::{
     self, operation::Operation as Op, operation_result::Result as OpResult,
     txn_operation::Operation as Step,
@@ -212,6 +212,8 @@ async fn a_delete_in_pieces_is_repeated_piece_by_piece() {
     };
     let first = kv.delete_range(request.clone()).await.unwrap().into_inner();
     assert_eq!((first.deleted, first.replayed), (2500, false));
+    let again = kv.delete_range(request.clone()).await.unwrap().into_inner();
+    assert_eq!((again.deleted, again.replayed), (2500, true));
     model::fill(&mut kv, "k/", 10).await;
     let again = kv.delete_range(request).await.unwrap().into_inner();
     assert_eq!((again.deleted, again.replayed), (2500, true));
@@ -221,4 +223,31 @@ async fn a_delete_in_pieces_is_repeated_piece_by_piece() {
     );
     let kept = kv.get(get("k/00009")).await.unwrap().into_inner();
     assert!(kept.found, "written after the delete, and no part of it");
+}
+
+#[tokio::test]
+async fn a_batch_under_the_id_of_another_applies_nothing() {
+    use v1::batch_write_operation::Operation as Item;
+    let running = Running::start(&[]).await;
+    let mut kv = running.kv().await;
+    let batch = |names: &[&str]| v1::BatchWriteRequest {
+        operations: names
+            .iter()
+            .map(|name| v1::BatchWriteOperation {
+                operation: Some(Item::Set(set(name, "v"))),
+            })
+            .collect(),
+        options: Some(named("batch")),
+    };
+    kv.batch_write(batch(&["a"])).await.unwrap();
+    let status = kv.batch_write(batch(&["b", "c"])).await.unwrap_err();
+    assert_eq!(reason(&status), Some(v1::ErrorReason::RequestIdReused));
+    let range = Some(all());
+    let counted = kv
+        .count(v1::CountRequest {
+            range,
+            options: None,
+        })
+        .await;
+    assert_eq!(counted.unwrap().into_inner().count, 1);
 }

@@ -64,7 +64,7 @@ impl Embedded {
         match self.0.prepare_chunk(range, most, request)? {
             None => Ok(None),
             Some(prepared) => {
-                let deleted = self.attempt(prepared, Engine::commit_range_delete, patience);
+                let deleted = self.commit(prepared, Engine::commit_range_delete, patience);
                 Ok(Some(deleted.await?.into()))
             }
         }
@@ -102,5 +102,41 @@ fn unfinished(total: Option<&RangeDeleted>, error: Error) -> Error {
     Error {
         figures: vec![("deleted", total.deleted), ("revision", total.last)],
         ..Error::new(ErrorKind::UnknownOutcome, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(deleted: u64, revision: u64, more: bool, replayed: bool) -> RangeDeleted {
+        RangeDeleted {
+            deleted,
+            first: revision,
+            last: revision,
+            more,
+            replayed,
+            revealed: revision,
+            store_revision: revision,
+        }
+    }
+
+    #[test]
+    fn pieces_add_up_and_are_a_repeat_only_together() {
+        let total = joined(&piece(1000, 5, true, true), &piece(200, 9, false, false));
+        assert_eq!((total.deleted, total.first, total.last), (1200, 5, 9));
+        assert!(!total.more && !total.replayed);
+        let total = joined(&piece(1000, 5, true, true), &piece(200, 6, true, true));
+        assert!(total.more && total.replayed);
+    }
+
+    #[test]
+    fn what_was_removed_is_no_refusal_any_more() {
+        let late = || Error::new(ErrorKind::Deadline, "too late");
+        assert_eq!(unfinished(None, late()).kind, ErrorKind::Deadline);
+        let half = unfinished(Some(&piece(1000, 5, true, false)), late());
+        assert_eq!(half.kind, ErrorKind::UnknownOutcome);
+        assert_eq!(half.figures, [("deleted", 1000), ("revision", 5)]);
+        assert!(half.message.contains("too late"), "{half}");
     }
 }

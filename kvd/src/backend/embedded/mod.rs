@@ -90,14 +90,55 @@ pub fn failure(error: OpenError) -> Failure {
     Failure::new(exit, error.to_string())
 }
 
+/// What keeps a unit from being committed at once.
+enum Obstacle {
+    /// No permit, or no room in the log, at this moment.
+    Full(Prepared),
+    /// Expired keys, whose removal comes first.
+    Due(Prepared, Vec<Record>),
+}
+
+/// Ways that few go are boxed, so that the one that nearly all go stays small.
 impl Embedded {
-    /// One attempt, and only if there is no room the longer way.
-    async fn admit(&self, prepared: Prepared, patience: Patience) -> Result<Admitted, Error> {
-        match self.0.try_admit(prepared) {
-            Ok(admitted) => Ok(admitted),
-            Err(AdmitFailure::Refused(error)) => Err(error.into()),
-            Err(AdmitFailure::Busy(prepared)) => self.wait_for_room(prepared, patience).await,
+    /// Commits, if nothing is in the way; nearly always nothing is.
+    fn commit_now<T>(
+        &self,
+        prepared: Prepared,
+        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+    ) -> Result<Result<T, Obstacle>, Error> {
+        let admitted = match self.0.try_admit(prepared) {
+            Ok(admitted) => admitted,
+            Err(AdmitFailure::Refused(error)) => return Err(error.into()),
+            Err(AdmitFailure::Busy(prepared)) => return Ok(Err(Obstacle::Full(prepared))),
+        };
+        Ok(match commit(&self.0, admitted)? {
+            Attempt::Done(done) => Ok(done),
+            Attempt::Due { prepared, due } => Err(Obstacle::Due(prepared, due)),
+        })
+    }
+
+    /// Takes what is in the way out of it and commits, again and again.
+    async fn get_past<T>(
+        &self,
+        mut obstacle: Obstacle,
+        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        patience: Patience,
+    ) -> Result<T, Error> {
+        for _ in 0..ATTEMPTS {
+            let prepared = match obstacle {
+                Obstacle::Full(prepared) => prepared,
+                Obstacle::Due(prepared, due) => {
+                    self.remove(&due, patience).await?;
+                    prepared
+                }
+            };
+            let admitted = self.wait_for_room(prepared, patience).await?;
+            match commit(&self.0, admitted)? {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::Due { prepared, due } => obstacle = Obstacle::Due(prepared, due),
+            }
         }
+        Err(kvcore::Error::Overloaded.into())
     }
 
     async fn wait_for_room(
@@ -109,9 +150,7 @@ impl Embedded {
         let until = patience
             .deadline
             .map_or(enough, |deadline| deadline.min(enough));
-        // Boxed so that the way that nearly all writes go stays small.
-        let admission = Box::pin(self.0.admit(prepared));
-        match tokio::time::timeout_at(until.into(), admission).await {
+        match tokio::time::timeout_at(until.into(), self.0.admit(prepared)).await {
             Ok(admitted) => Ok(admitted?),
             Err(_) if until < enough => Err(Error::new(
                 ErrorKind::Deadline,
@@ -120,75 +159,85 @@ impl Embedded {
             Err(_) => Err(kvcore::Error::Overloaded.into()),
         }
     }
-}
 
-impl Embedded {
-    /// A read whose expired keys are removed for good before anybody is told.
-    async fn reveal<T>(
+    /// As [`Embedded::commit_now`], and the longer way if something is.
+    async fn commit<T>(
         &self,
-        read: kvcore::Revealed<T>,
+        prepared: Prepared,
+        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
         patience: Patience,
-    ) -> Result<Revealed<T>, Error> {
-        let mut told = Revealed {
-            value: read.value,
-            revealed: read.revealed.0,
-            store_revision: read.store_revision.0,
+    ) -> Result<T, Error> {
+        let past = match self.commit_now(prepared, &commit)? {
+            Ok(done) => return Ok(done),
+            Err(obstacle) => Box::pin(self.get_past(obstacle, commit, patience)),
         };
-        if !read.due.is_empty() {
-            // Boxed like every way that few go.
-            match Box::pin(self.remove(&read.due, patience)).await {
-                Ok(removed) => {
-                    told.revealed = told.revealed.max(removed);
-                    told.store_revision = told.store_revision.max(removed);
-                }
-                // Nothing takes the removal any more, and nothing becomes durable any
-                // more: only a reader that does not ask for that is told.
-                Err(error) if error.kind == ErrorKind::LogFailed => {
-                    told.revealed = told.store_revision + 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(told)
+        past.await
     }
 
     /// Writes that these records' time is over; the revision that their absence reveals.
     async fn remove(&self, due: &[Record], patience: Patience) -> Result<Revision, Error> {
         let mut newest = 0;
         for prepared in self.0.prepare_removal(due) {
-            let admitted = self.admit(prepared, patience).await?;
+            let admitted = self.wait_for_room(prepared, patience).await?;
             newest = newest.max(self.0.commit_removal(admitted)?.0);
         }
         Ok(newest)
     }
 
-    /// Admits and commits, and again while expired keys stand in the way.
-    async fn attempt<T>(
+    /// A read whose expired keys are removed for good before anybody is told.
+    async fn reveal<T>(
         &self,
-        mut prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        read: kvcore::Revealed<T>,
         patience: Patience,
-    ) -> Result<T, Error> {
-        for _ in 0..ATTEMPTS {
-            let admitted = self.admit(prepared, patience).await?;
-            match commit(&self.0, admitted)? {
-                Attempt::Done(done) => return Ok(done),
-                Attempt::Due {
-                    prepared: again,
-                    due,
-                } => {
-                    Box::pin(self.remove(&due, patience)).await?;
-                    prepared = again;
-                }
+    ) -> Result<Revealed<T>, Error> {
+        let removed = self.remove(&read.due, patience).await;
+        let mut told = told(read);
+        match removed {
+            Ok(removed) => {
+                told.revealed = told.revealed.max(removed);
+                told.store_revision = told.store_revision.max(removed);
             }
+            // Nothing takes the removal any more, and nothing becomes durable any more:
+            // only a reader that does not ask for that is told.
+            Err(error) if error.kind == ErrorKind::LogFailed => {
+                told.revealed = told.store_revision + 1;
+            }
+            Err(error) => return Err(error),
         }
-        Err(kvcore::Error::Overloaded.into())
+        Ok(told)
+    }
+
+    /// A read as it may be told.
+    async fn tell<T>(
+        &self,
+        read: kvcore::Revealed<T>,
+        patience: Patience,
+    ) -> Result<Revealed<T>, Error> {
+        if read.due.is_empty() {
+            return Ok(told(read));
+        }
+        Box::pin(self.reveal(read, patience)).await
+    }
+}
+
+fn told<T>(read: kvcore::Revealed<T>) -> Revealed<T> {
+    Revealed {
+        value: read.value,
+        revealed: read.revealed.0,
+        store_revision: read.store_revision.0,
     }
 }
 
 impl Store for Embedded {
     async fn get(&self, key: &[u8], patience: Patience) -> Result<Revealed<Option<Record>>, Error> {
-        self.reveal(self.0.look(key)?, patience).await
+        let reveal = {
+            let read = self.0.look(key)?;
+            if read.due.is_empty() {
+                return Ok(told(read));
+            }
+            Box::pin(self.reveal(read, patience))
+        };
+        reveal.await
     }
 
     async fn batch_get(
@@ -196,7 +245,7 @@ impl Store for Embedded {
         keys: &[&[u8]],
         patience: Patience,
     ) -> Result<Revealed<Vec<Option<Record>>>, Error> {
-        self.reveal(self.0.look_all(keys)?, patience).await
+        self.tell(self.0.look_all(keys)?, patience).await
     }
 
     async fn write(
@@ -205,8 +254,14 @@ impl Store for Embedded {
         request: Option<RequestId<'_>>,
         patience: Patience,
     ) -> Result<Outcome, Error> {
-        let prepared = self.0.prepare(&mutation, request)?;
-        self.attempt(prepared, Engine::commit, patience).await
+        let past = {
+            let prepared = self.0.prepare(&mutation, request)?;
+            match self.commit_now(prepared, Engine::commit)? {
+                Ok(done) => return Ok(done),
+                Err(obstacle) => Box::pin(self.get_past(obstacle, Engine::commit, patience)),
+            }
+        };
+        past.await
     }
 
     async fn txn(
@@ -217,7 +272,7 @@ impl Store for Embedded {
         patience: Patience,
     ) -> Result<TxnOutcome, Error> {
         let prepared = self.0.prepare_txn(txn, limits, request)?;
-        self.attempt(prepared, Engine::commit_txn, patience).await
+        self.commit(prepared, Engine::commit_txn, patience).await
     }
 
     async fn scan(
@@ -229,7 +284,7 @@ impl Store for Embedded {
         patience: Patience,
     ) -> Result<Revealed<Page>, Error> {
         let page = self.0.look_page(range, after, reverse, limit)?;
-        self.reveal(page, patience).await
+        self.tell(page, patience).await
     }
 
     async fn count(
@@ -243,7 +298,7 @@ impl Store for Embedded {
         loop {
             patience.check()?;
             let page = self.0.look_count(range, after.as_deref(), CHUNK_KEYS)?;
-            let page = self.reveal(page, patience).await?;
+            let page = self.tell(page, patience).await?;
             count += page.value.count;
             revealed = page.revealed.max(revealed);
             after = page.value.next;
@@ -271,7 +326,7 @@ impl Store for Embedded {
         }
         let limit = usize::try_from(limit.unwrap_or(0)).unwrap_or(usize::MAX);
         let prepared = self.0.prepare_range_delete(range, limit, request)?;
-        let deleted = self.attempt(prepared, Engine::commit_range_delete, patience);
+        let deleted = self.commit(prepared, Engine::commit_range_delete, patience);
         Ok(deleted.await?.into())
     }
 

@@ -331,3 +331,59 @@ async fn a_key_whose_time_is_over_is_gone_for_good_before_anybody_is_told() {
     store.advance(3, 3);
     assert!(!soon(miss).await.unwrap().unwrap().into_inner().found);
 }
+
+#[tokio::test]
+async fn a_scan_ends_with_its_callers_time() {
+    let store = Fake::manual();
+    let Rig {
+        mut client,
+        address,
+        server,
+    } = rig(&store).await;
+    client.set(set("a", v1::Durability::None)).await.unwrap();
+    let request = raw::framed(&v1::ScanRequest {
+        range: Some(all()),
+        ..v1::ScanRequest::default()
+    });
+    let headers = [("grpc-timeout", "900m")];
+    let call = raw::call(address, "/kvd.v1.KvService/Scan", &headers, request);
+    let status = soon(call).await.unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::DeadlineExceeded, Reason::Deadline)
+    );
+    assert_eq!(server.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_scan_that_nobody_reads_reads_no_further() {
+    let store = Fake::instant();
+    let Rig {
+        mut client, server, ..
+    } = rig(&store).await;
+    for i in 0..64 {
+        let large = v1::SetRequest {
+            value: vec![0; 1 << 20].into(),
+            ..set(&format!("k{i:02}"), v1::Durability::None)
+        };
+        client.set(large).await.unwrap();
+    }
+    let request = v1::ScanRequest {
+        range: Some(all()),
+        ..v1::ScanRequest::default()
+    };
+    let mut pages = client.scan(request).await.unwrap().into_inner();
+    assert_eq!(
+        soon(pages.message()).await.unwrap().unwrap().records[0].key,
+        "k00"
+    );
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Written behind what windows and buffers hold, and yet seen.
+    client.set(set("k99", v1::Durability::None)).await.unwrap();
+    let mut last = None;
+    while let Some(page) = soon(pages.message()).await.unwrap() {
+        last = page.records.last().map(|record| record.key.clone());
+    }
+    assert_eq!(last.unwrap(), "k99");
+    assert_eq!(server.in_flight(), 0);
+}
