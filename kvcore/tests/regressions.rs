@@ -347,6 +347,8 @@ fn a_failed_sync_poisons_writes_and_leaves_durable_reads() {
     store
         .write(Mutation::set(b"k", b"durable"), Durability::Synced)
         .unwrap();
+    // Preparing segments syncs as well, and must be over before syncs are counted.
+    eventually("both spares are ready", || store.status().spares >= 2);
     let syncs = disk.sync_count();
     disk.fail_next_sync_of("seg-00000000000000000001.kvlog");
     let undecided = store

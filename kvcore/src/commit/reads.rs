@@ -113,17 +113,19 @@ impl Core {
         let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         let mut last = None;
         let mut seen = Visit::default();
-        for key in keys {
+        let mut keys = keys.into_iter();
+        for key in &mut keys {
             let live = self.visit(&key, &mut seen);
             last = Some(key);
             let Some(record) = live else { continue };
             bytes += record.key().len() + record.value().len();
             records.push(record);
             if bytes >= limit.bytes {
-                exhausted = false;
                 break;
             }
         }
+        // A page that is full ends the look, unless there was nothing more to look at.
+        exhausted &= keys.len() == 0;
         let next = last.filter(|_| !exhausted).map(<[u8]>::into_vec);
         self.finish(seen, Page { records, next })
     }

@@ -53,6 +53,17 @@ fn a_page_is_bounded_in_bytes_and_holds_one_record_at_least() {
         assert_eq!(page.records.len(), records, "{bytes}");
         assert!(page.next.is_some());
     }
+    let limit = PageLimit {
+        records: 100,
+        bytes: 10 * 1001,
+    };
+    let page = store.engine.look_page(&KeyRange::all(), None, false, limit);
+    let page = page.expect("a range").value;
+    assert_eq!(page.records.len(), 10);
+    assert!(
+        page.next.is_none(),
+        "the last record ended both page and range"
+    );
 }
 
 #[test]
