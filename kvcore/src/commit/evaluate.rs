@@ -281,9 +281,9 @@ impl Step {
     }
 
     /// Enters a new key where it must be before the revision is drawn.
-    pub(crate) fn prepare(&self, shard: &mut Shard<'_>) {
+    pub(crate) fn prepare(&self, shard: &Shard<'_>) {
         if let Some(record) = self.record() {
-            prepare(shard, self.place, record);
+            prepare(shard, self.place, record, self.current.as_ref());
         }
     }
 

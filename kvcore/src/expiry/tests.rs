@@ -10,7 +10,7 @@ fn filled(count: u64) -> Shards {
         record.stamp(Revision(i + 2), Revision(i + 2), 1);
         let place = shards.place(&key);
         shards.write(place.shard, |shard| {
-            prepare(shard, place, &record);
+            prepare(shard, place, &record, None);
             apply(shard, place, &key, Change::Put(record), Revision(i + 2));
         });
     }

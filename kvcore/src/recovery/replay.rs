@@ -171,7 +171,8 @@ fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
             0
         };
         if let Change::Put(record) = &change {
-            prepare(shard, place, record);
+            let current = shard.find(place, op.key).record().cloned();
+            prepare(shard, place, record, current.as_ref());
         }
         let displaced = apply(shard, place, op.key, change, revision);
         let old = displaced.map_or(0, |record| record.accounted_bytes());

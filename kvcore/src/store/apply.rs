@@ -17,9 +17,10 @@ pub enum Change {
     Remove,
 }
 
-/// Makes sure that the record can be put without allocating.
-pub fn prepare(shard: &mut Shard<'_>, place: Place, record: &Record) {
-    shard.prepare_put(place, record);
+/// Makes sure that the record can be put without allocating. `current` is what the key
+/// holds now.
+pub fn prepare(shard: &Shard<'_>, place: Place, record: &Record, current: Option<&Record>) {
+    shard.prepare_put(place, record, current);
 }
 
 /// Applies one change of one key and returns what it displaced.

@@ -248,9 +248,8 @@ impl Shard<'_> {
     }
 
     /// Enters a record's key and deadline where they are not yet.
-    pub(super) fn prepare_put(&mut self, place: Place, record: &Record) {
+    pub(super) fn prepare_put(&self, place: Place, record: &Record, current: Option<&Record>) {
         debug_assert_eq!(place.shard, self.index);
-        let current = self.table.get(place.hash, record.key());
         let known = current.map(Record::deadline_ms);
         if known.is_none() && !broken::is(broken::Build::IndexAfterUnlock) {
             self.shards.index.insert(self.index, record.key());
