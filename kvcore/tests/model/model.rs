@@ -205,7 +205,7 @@ impl Model {
     }
 
     /// A write is about to be made: a chunk is chosen before anything gets out of its way.
-    pub(crate) fn begin(&mut self, write: &Write) {
+    pub(crate) fn begin(&mut self, write: &Write, request: Option<&Request>) {
         let Write::Chunk { range, limit } = write else {
             return;
         };
@@ -217,7 +217,9 @@ impl Model {
         };
         let more = keys.len() > most;
         keys.truncate(most);
-        self.chunk = (!keys.is_empty()).then_some(Chunk { keys, more });
+        // A request with an id may ask what became of keys that are gone.
+        let some = request.is_some() || !keys.is_empty();
+        self.chunk = some.then_some(Chunk { keys, more });
     }
 
     pub(crate) fn chosen(&mut self) -> Option<Chunk> {

@@ -30,7 +30,7 @@ impl Pair {
         let Some(at) = self.model.past_at(found) else {
             return Err(format!("back at {found}, which was never the newest"));
         };
-        *self.tally.entry("units lost").or_default() += self.model.since(found);
+        self.tally("units lost", self.model.since(found));
         // Turns that came before the end may have looked at the wall clock.
         let turned = !matches!(end, End::Kill | End::Crash { durable: false });
         if turned && boot - self.looked >= LOOK_MS && self.set_ms.abs() >= JUMP_MS {

@@ -1,5 +1,6 @@
 //! The engine and the model, doing the same.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -22,7 +23,7 @@ const IN_FLIGHT: u64 = 16;
 const TOLD: usize = 20;
 
 /// What was done, by kind, and what came of it.
-pub(crate) type Tally = BTreeMap<&'static str, u64>;
+pub(crate) type Tally = BTreeMap<Cow<'static, str>, u64>;
 
 /// Where engine and model part.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) -> Result<Tally, Mismatch> {
     };
     let mut pair = Pair::new(setup).map_err(|what| wrong(0, what, &last))?;
     for (at, op) in ops.iter().enumerate() {
-        *pair.tally.entry(op.kind()).or_default() += 1;
+        pair.tally(op.kind(), 1);
         let mut op = op.clone();
         if let Op::Write(write, _) = &mut op {
             resolve(write, &pair.model);
@@ -77,7 +78,7 @@ pub(crate) fn run(setup: Setup, ops: &[Op]) -> Result<Tally, Mismatch> {
         pair.step(op).map_err(|what| wrong(at, what, &last))?;
         pair.totals().map_err(|what| wrong(at, what, &last))?;
     }
-    *pair.tally.entry("operations").or_default() += ops.len() as u64;
+    pair.tally("operations", ops.len() as u64);
     pair.count_rotations();
     Ok(pair.tally)
 }
@@ -124,9 +125,13 @@ impl Pair {
         self.store.as_mut().expect("it runs")
     }
 
+    pub(crate) fn tally(&mut self, what: impl Into<Cow<'static, str>>, count: u64) {
+        *self.tally.entry(what.into()).or_default() += count;
+    }
+
     pub(crate) fn count_rotations(&mut self) {
         let rotations = self.store().engine.status().counters.rotations;
-        *self.tally.entry("rotations").or_default() += rotations;
+        self.tally("rotations", rotations);
     }
 
     fn step(&mut self, op: Op) -> Result<(), String> {
@@ -136,6 +141,8 @@ impl Pair {
                 self.write(&write, request.as_ref())
             }
             Op::Look(look) => {
+                let live = self.model.live().count() as u64;
+                self.tally("records there at looks", live);
                 self.make_room()?;
                 let mut looking = Looking {
                     store: self.store.as_mut().expect("it runs"),
@@ -173,7 +180,7 @@ impl Pair {
     }
 
     fn write(&mut self, write: &Write, request: Option<&Request>) -> Result<(), String> {
-        self.model.begin(write);
+        self.model.begin(write, request);
         let written = self.store().write(write, request)?;
         for removal in &written.removals {
             let mut due = removal.due.clone();
@@ -181,7 +188,7 @@ impl Pair {
             due.dedup();
             let revision = self.model.expire(&due)?;
             equal("revision of a removal", &revision, &removal.revision)?;
-            *self.tally.entry("expired keys in the way").or_default() += due.len() as u64;
+            self.tally("expired keys in the way", due.len() as u64);
         }
         let remembers = written.answer.remembers();
         let expected = self.model.write(write, request, remembers);
@@ -202,7 +209,7 @@ impl Pair {
             return Err(format!("reveals {wanted:?}, and it says {found}"));
         }
         self.told = self.told.max(newest);
-        *self.tally.entry(outcome(&written.answer)).or_default() += 1;
+        self.tally(outcome(&written.answer), 1);
         Ok(())
     }
 
@@ -221,7 +228,7 @@ impl Pair {
         }
         let wanted = self.model.sweep(units);
         self.told = self.told.max(self.model.revision());
-        *self.tally.entry("keys swept").or_default() += swept;
+        self.tally("keys swept", swept);
         equal("keys swept", &wanted, &swept)
     }
 
@@ -243,7 +250,7 @@ impl Pair {
         self.looked = now;
         if self.set_ms.abs() >= JUMP_MS {
             self.model.skew += std::mem::take(&mut self.set_ms);
-            *self.tally.entry("wall clock jumps noticed").or_default() += 1;
+            self.tally("wall clock jumps noticed", 1);
         }
     }
 
@@ -282,19 +289,20 @@ fn same(expected: &Answer, found: &Answer) -> bool {
     }
 }
 
-fn outcome(answer: &Answer) -> &'static str {
+fn outcome(answer: &Answer) -> Cow<'static, str> {
     let revision = match answer {
-        Answer::Refused(_) => return "answer: refused",
-        Answer::NoChunk => return "answer: without effect",
-        _ if answer.remembers() => return "answer: replayed",
+        Answer::Refused(refusal) => return format!("refused: {}", refusal.kind).into(),
+        Answer::NoChunk => return "answer: without effect".into(),
+        _ if answer.remembers() => return "answer: replayed".into(),
         Answer::One { revision, .. }
         | Answer::All { revision, .. }
         | Answer::Txn { revision, .. }
         | Answer::Range { revision, .. } => *revision,
     };
-    if revision == 0 {
+    let without = revision == 0;
+    Cow::from(if without {
         "answer: without effect"
     } else {
         "answer: applied"
-    }
+    })
 }

@@ -275,14 +275,7 @@ impl Store {
     /// Commits the removal of what is due, as whoever met it has to.
     pub(crate) fn remove(&self, due: &[Record]) -> Result<Option<Removal>, String> {
         let mut removal: Option<Removal> = None;
-        // Each once, until `prepare_removal` sees to that.
-        let mut once: Vec<Record> = Vec::new();
-        for record in due {
-            if !once.iter().any(|other| other.is(record)) {
-                once.push(record.clone());
-            }
-        }
-        for prepared in self.engine.prepare_removal(&once) {
+        for prepared in self.engine.prepare_removal(due) {
             let admitted = self.admit(prepared)?;
             let revision = self
                 .engine

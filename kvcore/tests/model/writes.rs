@@ -145,8 +145,7 @@ impl Model {
         let seen = Reveals::AtLeast(seen);
         let branch = match result {
             Ok(branch) => branch,
-            // Looser than promised until `Error::reveals_also` looks into `Error::InTxn`.
-            Err(refusal) => return Expected::one(Answer::Refused(refusal), Reveals::AtLeast(0)),
+            Err(refusal) => return Expected::one(Answer::Refused(refusal), seen),
         };
         let (revision, reveals) = if made.is_empty() {
             (0, seen)
