@@ -78,15 +78,15 @@ impl Drive {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) begin: Instant,
-    pub(crate) end: Instant,
+    /// From the moment at which it really began.
+    pub(crate) length: Duration,
 }
 
 impl Window {
     pub(crate) fn after(warm: Duration, length: Duration) -> Self {
-        let begin = Instant::now() + warm;
         Self {
-            begin,
-            end: begin + length,
+            begin: Instant::now() + warm,
+            length,
         }
     }
 }
@@ -117,7 +117,8 @@ pub(crate) fn measured<W: Work>(
     server: u32,
     window: Window,
 ) -> Result<Measured> {
-    let limit = window.end.saturating_duration_since(Instant::now()) + GRACE;
+    let warm = window.begin.saturating_duration_since(Instant::now());
+    let limit = warm + window.length + GRACE;
     let run = Run::new(work, drive, limit);
     let (lanes, ended) = run.start()?;
     // A lane that ends by itself has failed; the reason comes with its thread.
@@ -131,7 +132,7 @@ pub(crate) fn measured<W: Work>(
         }
         let begin = Edge::new(server, &run)?;
         run.phase.store(MEASURE, Ordering::Relaxed);
-        if !until(window.end) {
+        if !until(begin.at + window.length) {
             return Ok(None);
         }
         Ok(Some((begin, Edge::new(server, &run)?)))

@@ -140,7 +140,11 @@ fn details(pairs: &Pairs) -> String {
     );
     for (number, (ends, stays)) in (1..).zip(pairs) {
         for (what, round) in [("end", ends), ("stay", stays)] {
-            let ([a, b, c], [d, e, f]) = (round.open.latency_us, round.closed.latency_us);
+            let latencies = [round.open, round.closed].map(|load| {
+                let [p50, p99, p999] = load.latency_us;
+                format!("{p50:.0} | {p99:.0} | {p999:.0}")
+            });
+            let [open, closed] = latencies;
             let back = if what == "end" {
                 format!("{:.0}", round.back_ms)
             } else {
@@ -149,11 +153,10 @@ fn details(pairs: &Pairs) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "| {number} | {what} | {:.1} | {back} | {a:.0} | {b:.0} | {c:.0} | {:.0} | \
-                 {d:.0} | {e:.0} | {f:.0} | {:.2} |",
+                "| {number} | {what} | {:.1} | {back} | {open} | {:.0} | {closed} | {:.2} |",
                 round.filled.as_secs_f64(),
                 round.closed.ops_per_second,
-                round.other_cores,
+                round.closed.other_cores,
             );
         }
     }

@@ -27,6 +27,7 @@ mod shapes;
 mod status;
 mod txn;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -137,9 +138,8 @@ fn report(
     interrupt::catch()?;
     let mut report = run()?;
     for missing in &report.missing {
-        report
-            .page
-            .push_str(&format!("\nNot measured: {missing}.\n"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(report.page, "\nNot measured: {missing}.");
     }
     let page = &report.page;
     write!(std::io::stdout(), "{page}")?;

@@ -38,16 +38,6 @@ impl Peer {
         })
     }
 
-    /// What it says about its version.
-    pub(crate) fn version(self, program: &Path) -> String {
-        let output = std::process::Command::new(program)
-            .arg("--version")
-            .output();
-        let text = output.map(|output| output.stdout).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        text.lines().next().unwrap_or("version unknown").to_owned()
-    }
-
     /// Starts it on an empty directory: acknowledged means on stable storage.
     pub(crate) fn start(self, program: &Path, launcher: &Launcher) -> Result<Server> {
         match self {
@@ -98,4 +88,14 @@ impl fmt::Display for Peer {
             Self::Etcd => "etcd",
         })
     }
+}
+
+/// What a program says about its version.
+pub(crate) fn version(program: &Path) -> String {
+    let output = std::process::Command::new(program)
+        .arg("--version")
+        .output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().next().unwrap_or("version unknown").to_owned()
 }

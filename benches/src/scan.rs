@@ -19,7 +19,7 @@ use crate::fill;
 use crate::interrupt;
 use crate::load::Load;
 use crate::origin::Origin;
-use crate::peers::Peer;
+use crate::peers::{Peer, version};
 use crate::report::{Figures, median};
 use crate::setup::{Report, SetupArgs, seconds};
 use crate::shapes::{Call, Shape};
@@ -73,7 +73,7 @@ pub(crate) fn run(args: ScanArgs) -> Result<Report> {
     };
     let launcher = args.setup.launcher(&origin, false)?;
     let keys = args.keys / PER_PREFIX * PER_PREFIX;
-    let version = etcd.as_ref().map(|program| Peer::Etcd.version(program));
+    let version = etcd.as_deref().map(version);
     let started = etcd.map(|program| Peer::Etcd.start(&program, &launcher));
     let bench = Bench {
         keys,

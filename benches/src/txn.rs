@@ -16,7 +16,7 @@ use crate::contents::{Contents, Truth};
 use crate::driver::{self, Drive, Window, to_the_end};
 use crate::interrupt;
 use crate::origin::Origin;
-use crate::peers::Peer;
+use crate::peers::{Peer, version};
 use crate::report::{Figures, median};
 use crate::setup::{Report, SetupArgs, seconds};
 use crate::shapes::Shape;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: TxnArgs) -> Result<Report> {
     for (peer, kind) in [(Peer::Redis, Kind::Redis), (Peer::Etcd, Kind::Etcd)] {
         if let Some(program) = (!args.only_kvd).then(|| report.find(peer)).flatten() {
             sides.push(side(peer.start(&program, &launcher)?, kind));
-            let _ = writeln!(versions, "- {}", peer.version(&program));
+            let _ = writeln!(versions, "- {}", version(&program));
         }
     }
     sides.push(side(launcher.kvd("always")?, Kind::Kvd));

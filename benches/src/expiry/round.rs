@@ -59,7 +59,6 @@ pub(super) struct Round {
     pub(super) violations: Vec<String>,
     /// Before, full, 2 s after the deadline, and when the allocator has calmed down.
     pub(super) resident_mib: [f64; 4],
-    pub(super) other_cores: f64,
 }
 
 impl Plan {
@@ -82,87 +81,129 @@ impl Plan {
     }
 
     fn on(&self, server: &Server, ends: bool) -> Result<Round> {
-        let address = server.address();
-        let contents = &self.contents;
         let others = self.keys..self.keys + OTHERS;
-        fill::pipeline(address, contents, others.clone(), None, &AtomicU32::new(0))?;
-        let baseline = status::of(address)?.memory_bytes;
+        let none = AtomicU32::new(0);
+        fill::pipeline(server.address(), &self.contents, others, None, &none)?;
+        let baseline = status::of(server.address())?.memory_bytes;
         let before = resident(server.pid())?;
-
-        let deadline = Instant::now() + self.lead;
-        let deadline_ms = wall_ms() + u64::try_from(self.lead.as_millis())?;
-        let window = Window {
-            begin: deadline - BEFORE,
-            end: deadline + AFTER,
-        };
-        let seen = Arc::new(Seen::default());
+        let end = End::after(self.lead, ends)?;
         let written = Arc::new(AtomicU32::new(0));
         let readers = Readers {
-            address,
-            contents: Arc::clone(contents),
+            address: server.address(),
+            contents: Arc::clone(&self.contents),
             written: Arc::clone(&written),
-            deadline_ms: ends.then_some(deadline_ms),
-            seen: Arc::clone(&seen),
+            deadline_ms: ends.then_some(end.ms),
+            seen: Arc::new(Seen::default()),
         };
-        let sets = |generation| Load {
-            address,
-            call: Call::SetSynced,
-            generation,
-            contents: Arc::clone(contents),
-            keys: others.clone(),
-            truth: Arc::new(Truth::new(self.keys + OTHERS)),
-        };
-        let at_rate = |shape, rate| Drive {
-            rate: Some(rate),
-            ..Drive::closed(shape, 1)
-        };
-        let pid = server.pid();
-        let (main, open, closed, read) = thread::scope(|scope| {
-            let open =
-                scope.spawn(|| driver::measured(sets(1), at_rate(OPEN, self.rate), pid, window));
+        let seen = Arc::clone(&readers.seen);
+        let (main, loads) = thread::scope(|scope| {
+            let pid = server.pid();
+            let open = self.sets(server);
+            let open_drive = at_rate(OPEN, self.rate);
+            let open = scope.spawn(move || driver::measured(open, open_drive, pid, end.window));
+            let closed = self.sets(server);
+            let closed_drive = Drive::closed(CLOSED, 1);
             let closed =
-                scope.spawn(|| driver::measured(sets(1), Drive::closed(CLOSED, 1), pid, window));
-            let read = scope
-                .spawn(|| driver::measured(readers, at_rate(READ, self.read_rate), pid, window));
-            let main = (|| {
-                let expiry = ends.then(|| at(deadline_ms)).transpose()?;
-                let begun = Instant::now();
-                fill::pipeline(address, contents, 0..self.keys, expiry, &written)?;
-                let filled = begun.elapsed();
-                if Instant::now() + CALM > window.begin {
-                    return Err(format!("filling took {filled:.1?}: give more --lead").into());
-                }
-                let memory = Memory::watch(server, baseline, deadline, window)?;
-                Ok::<_, crate::Error>((filled, memory))
-            })();
-            (main, open.join(), closed.join(), read.join())
+                scope.spawn(move || driver::measured(closed, closed_drive, pid, end.window));
+            let drive = at_rate(READ, self.read_rate);
+            let read = scope.spawn(move || driver::measured(readers, drive, pid, end.window));
+            let main = self.fill_and_watch(server, &end, &written, baseline);
+            (
+                main,
+                [open, closed, read].map(thread::ScopedJoinHandle::join),
+            )
         });
         let lane = |joined: thread::Result<Result<Measured>>| -> Result<Measured> {
             joined.map_err(|_| "a load thread panicked")?
         };
-        let (open, closed, _) = (lane(open)?, lane(closed)?, lane(read)?);
+        let [open, closed, read] = loads.map(lane);
+        let (open, closed, _) = (Figures::of(&open?), Figures::of(&closed?), read?);
         let (filled, memory) = main?;
-        let last = status::of(address)?;
-        let wanted = if ends { OTHERS } else { OTHERS + self.keys };
         let mut violations = seen.violations();
-        if last.keys != i64::from(wanted) {
-            violations.push(format!("{} keys are left, not {wanted}", last.keys));
+        let left = status::of(server.address())?.keys;
+        let wanted = if ends { OTHERS } else { OTHERS + self.keys };
+        if left != i64::from(wanted) {
+            violations.push(format!("{left} keys are left, not {wanted}"));
         }
-        let elapsed = closed.elapsed.as_secs_f64();
-        let other_cores = closed.other_cpu.as_secs_f64() / elapsed;
         Ok(Round {
             filled,
             back_ms: memory.back_ms,
-            open: Figures::of(&open),
-            closed: Figures::of(&closed),
+            open,
+            closed,
             reads: (
                 seen.before.load(Ordering::Relaxed),
                 seen.after.load(Ordering::Relaxed),
             ),
             violations,
             resident_mib: [before, memory.full, memory.after, memory.later].map(mib),
-            other_cores,
         })
+    }
+
+    fn sets(&self, server: &Server) -> Load {
+        Load {
+            address: server.address(),
+            call: Call::SetSynced,
+            generation: 1,
+            contents: Arc::clone(&self.contents),
+            keys: self.keys..self.keys + OTHERS,
+            truth: Arc::new(Truth::new(self.keys + OTHERS)),
+        }
+    }
+
+    fn fill_and_watch(
+        &self,
+        server: &Server,
+        end: &End,
+        written: &AtomicU32,
+        baseline: i64,
+    ) -> Result<(Duration, Memory)> {
+        let expiry = end.ends.then(|| at(end.ms)).transpose()?;
+        let begun = Instant::now();
+        fill::pipeline(
+            server.address(),
+            &self.contents,
+            0..self.keys,
+            expiry,
+            written,
+        )?;
+        let filled = begun.elapsed();
+        if Instant::now() + CALM > end.window.begin {
+            return Err(format!("filling took {filled:.1?}: give more --lead").into());
+        }
+        Ok((filled, Memory::watch(server, baseline, end)?))
+    }
+}
+
+/// The moment at which the keys end, or would.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    /// The same by the wall clock.
+    ms: u64,
+    window: Window,
+    ends: bool,
+}
+
+impl End {
+    fn after(lead: Duration, ends: bool) -> Result<Self> {
+        let (now, now_ms) = (Instant::now(), wall_ms());
+        let at = now + lead;
+        Ok(Self {
+            at,
+            ms: now_ms + u64::try_from(lead.as_millis())?,
+            window: Window {
+                begin: now + lead.saturating_sub(BEFORE),
+                length: BEFORE + AFTER,
+            },
+            ends,
+        })
+    }
+}
+
+const fn at_rate(shape: Shape, rate: u32) -> Drive {
+    Drive {
+        rate: Some(rate),
+        ..Drive::closed(shape, 1)
     }
 }
 
@@ -187,8 +228,8 @@ struct Memory {
 
 impl Memory {
     /// Polls from shortly before the deadline on; keys that stay never come back.
-    fn watch(server: &Server, baseline: i64, deadline: Instant, window: Window) -> Result<Self> {
-        sleep_until(window.begin);
+    fn watch(server: &Server, baseline: i64, end: &End) -> Result<Self> {
+        sleep_until(end.window.begin);
         let mut memory = Self {
             back_ms: f64::INFINITY,
             full: resident(server.pid())?,
@@ -196,22 +237,20 @@ impl Memory {
             later: 0,
         };
         let mut after = Ok(0);
-        status::poll(
-            server.address(),
-            POLL,
-            deadline + WATCHED,
-            |asked, status| {
-                let since = asked.saturating_duration_since(deadline);
-                if status.memory_bytes <= baseline && asked >= deadline {
-                    memory.back_ms = memory.back_ms.min(since.as_secs_f64() * 1e3);
-                }
-                if since <= AFTER {
-                    after = resident(server.pid());
-                }
-            },
-        )?;
+        let until = end.at + if end.ends { WATCHED } else { AFTER };
+        status::poll(server.address(), POLL, until, |asked, status| {
+            let since = asked.saturating_duration_since(end.at);
+            if status.memory_bytes <= baseline && asked >= end.at {
+                memory.back_ms = memory.back_ms.min(since.as_secs_f64() * 1e3);
+            }
+            if since <= AFTER {
+                after = resident(server.pid());
+            }
+        })?;
         memory.after = after?;
-        sleep_until(deadline + LATER);
+        if end.ends {
+            sleep_until(end.at + LATER);
+        }
         memory.later = resident(server.pid())?;
         Ok(memory)
     }

@@ -107,7 +107,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
             let _ = write!(text, "| {name} |");
             for column in 0..COLUMNS {
                 let figure = median(rounds.iter().map(|round| round[column]).collect());
-                let digits = if figure.abs() < 100.0 { 1 } else { 0 };
+                let digits = usize::from(figure.abs() < 100.0);
                 let _ = write!(text, " {figure:.digits$} |");
             }
             text.push('\n');

@@ -220,6 +220,6 @@ mod tests {
     fn the_end_of_a_prefix_is_behind_it() {
         assert_eq!(after(b"0019"), "001:");
         let end = after(b"0019");
-        assert!(&b"001999"[..] < &end[..] && &end[..] < &b"002000"[..]);
+        assert!(b"001999"[..] < end[..] && end[..] < b"002000"[..]);
     }
 }

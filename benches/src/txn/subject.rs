@@ -50,7 +50,7 @@ pub(super) enum Line {
 }
 
 pub(super) enum Slot {
-    Grpc(Method, BytesMut),
+    Grpc(Box<Method>, BytesMut),
     Redis(resp::Connection),
 }
 
@@ -70,7 +70,7 @@ impl Subject {
                     Kind::Kvd => connection.method(kvd)?,
                     Kind::Etcd | Kind::Redis => connection.method_of(etcd::SERVICE, etcd)?,
                 };
-                Slot::Grpc(method, BytesMut::new())
+                Slot::Grpc(Box::new(method), BytesMut::new())
             }
         })
     }
