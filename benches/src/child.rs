@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -30,6 +30,8 @@ pub(crate) struct Server {
     address: SocketAddr,
     /// Held by a floor server, which ends when it is closed.
     stdin: Option<ChildStdin>,
+    /// Whether it says by its exit code that it ended in order.
+    says_so: bool,
     /// Data and log; removed with the server.
     dir: TempDir,
 }
@@ -96,12 +98,53 @@ impl Launcher {
             name,
             stdin: child.stdin.take(),
             child,
+            says_so: true,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             dir,
         };
         let line = stdout.map_or_else(|| Err("it has no output".into()), first_line);
         let address = line.and_then(|line| listen_address(&line, ready));
         server.address = address.map_err(|e| server.failure(&format!("did not start: {e}")))?;
+        Ok(server)
+    }
+
+    /// Starts a server of another project, which has no ready line: it is up when it
+    /// takes connections. `args` are made for its directory and its address.
+    pub(crate) fn peer(
+        &self,
+        name: &'static str,
+        program: &Path,
+        args: impl FnOnce(&Path, SocketAddr) -> Vec<OsString>,
+    ) -> Result<Server> {
+        let dir = self.fresh_dir(name)?;
+        let address = free_address()?;
+        let log = fs::File::create(dir.path().join("log"))?;
+        let child = Command::new(program)
+            .args(args(dir.path(), address))
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        let mut server = Server {
+            name,
+            stdin: None,
+            child,
+            says_so: false,
+            address,
+            dir,
+        };
+        let until = Instant::now() + READY_WITHIN;
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(server.failure(&format!("did not start: {status}")));
+            }
+            if Instant::now() > until {
+                return Err(server.failure(&format!("was not ready within {READY_WITHIN:?}")));
+            }
+            thread::sleep(POLL);
+        }
         Ok(server)
     }
 
@@ -122,6 +165,10 @@ impl Server {
         self.address
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -133,7 +180,7 @@ impl Server {
             kill_process(pid.ok_or("a child without a process id")?, Signal::TERM)?;
         }
         let status = self.wait()?;
-        if status.success() {
+        if status.success() || !self.says_so {
             return Ok(());
         }
         Err(self.failure(&format!("did not stop in order: {status}")))
@@ -164,6 +211,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A loopback address that was free a moment ago.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// The first line of a server's output, waited for a limited time. The rest is read

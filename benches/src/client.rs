@@ -4,6 +4,8 @@
 //! that both share, the client would be what is measured. This one sends a prepared
 //! head and a framed message and checks everything that comes back.
 
+mod stream;
+
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -14,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 use crate::Result;
+pub(crate) use stream::{Replies, Requests};
 
 /// So large that the driver never holds a server back.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -51,7 +54,12 @@ impl Connection {
 
     /// Prepares calls of a method, for example `Get` of KvService.
     pub(crate) fn method(&self, name: &str) -> Result<Method> {
-        let uri: Uri = format!("http://{}/kvd.v1.KvService/{name}", self.address).parse()?;
+        self.method_of("kvd.v1.KvService", name)
+    }
+
+    /// Prepares calls of a method of any service.
+    pub(crate) fn method_of(&self, service: &str, name: &str) -> Result<Method> {
+        let uri: Uri = format!("http://{}/{service}/{name}", self.address).parse()?;
         let head = Request::post(uri)
             .header(header::TE, "trailers")
             .header(header::CONTENT_TYPE, "application/grpc")
@@ -76,6 +84,20 @@ impl Method {
         let (reply, mut body) = self.sender.send_request(self.head.clone(), false)?;
         body.send_data(message, true)?;
         finish(reply.await?).await
+    }
+
+    /// Sends a framed message and reads the replies one by one.
+    pub(crate) async fn stream(&mut self, message: Bytes) -> Result<Replies> {
+        let (mut requests, replies) = self.open().await?;
+        requests.send(message, true)?;
+        Ok(replies)
+    }
+
+    /// Opens a stream in both directions.
+    pub(crate) async fn open(&mut self) -> Result<(Requests, Replies)> {
+        std::future::poll_fn(|cx| self.sender.poll_ready(cx)).await?;
+        let (reply, body) = self.sender.send_request(self.head.clone(), false)?;
+        Ok((Requests(body), Replies::new(reply)))
     }
 }
 

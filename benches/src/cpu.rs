@@ -1,4 +1,5 @@
-//! CPU time of a process and of the whole machine, from the kernel's account.
+//! CPU time and memory of a process, and CPU time of the whole machine, from the
+//! kernel's account.
 
 use std::fs;
 use std::time::Duration;
@@ -26,6 +27,16 @@ fn ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.nth(STIME - UTIME - 1)?.parse().ok()?;
     Some(user + system)
+}
+
+/// Bytes of memory that a process has resident, by its `statm`.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/statm");
+    let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let pages = text.split_ascii_whitespace().nth(1);
+    let pages: Option<u64> = pages.and_then(|pages| pages.parse().ok());
+    let pages = pages.ok_or_else(|| format!("{path} is not as expected: {text}"))?;
+    Ok(pages * u64::try_from(rustix::param::page_size())?)
 }
 
 /// Time that all cores together were not idle, stolen time included.
@@ -102,5 +113,10 @@ mod tests {
     fn a_process_that_is_not_there_is_named() {
         let error = of(u32::MAX).unwrap_err().to_string();
         assert!(error.contains("/proc/4294967295/stat"), "{error}");
+    }
+    #[test]
+    fn this_process_has_some_memory() {
+        let bytes = resident(std::process::id()).unwrap();
+        assert!((1 << 20..1 << 40).contains(&bytes), "{bytes}");
     }
 }

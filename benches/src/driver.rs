@@ -1,15 +1,18 @@
-//! The load driver: closed-loop calls over a few connections, every reply checked.
+//! The load driver: calls over a few connections, every reply checked.
 //!
 //! Each thread has a current-thread runtime with its share of the connections; each
-//! call in flight is a task that asks, checks and asks again. The main thread marks
-//! the edges of the measured window and reads clocks and counters there; what is in
-//! flight at the end is finished and checked before the run is over.
+//! call in flight is a task that asks, checks and asks again: at once (closed loop), or
+//! when its turn comes at a fixed rate (open loop, for claims about latency). The main
+//! thread marks the edges of the measured window and reads clocks and counters there;
+//! what is in flight at the end is finished and checked before the run is over.
+
+mod turns;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,18 +24,16 @@ use prost::Message;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::Result;
-use crate::client::{Connection, Method, PREFIX};
-use crate::contents::{Contents, SplitMix, Truth};
+use crate::client::{Connection, PREFIX};
 use crate::cpu;
-use crate::shapes::{Call, Shape};
+use crate::shapes::Shape;
+use turns::Turns;
 
 /// Latencies are kept in ns, to 3 digits, up to a minute.
 const LONGEST: u64 = 60_000_000_000;
 /// How long a run may take beyond its window: a server that stopped answering is an
 /// error, not a wait without end.
 const GRACE: Duration = Duration::from_secs(60);
-/// And, where each key is asked for once, for each key.
-const GRACE_PER_KEY: Duration = Duration::from_micros(200);
 /// What requests are cut from.
 const ARENA: usize = 64 << 10;
 
@@ -40,17 +41,54 @@ const WARM: u8 = 0;
 const MEASURE: u8 = 1;
 const STOP: u8 = 2;
 
-/// What is asked of which server.
-#[derive(Clone)]
-pub(crate) struct Load {
-    pub(crate) address: SocketAddr,
-    pub(crate) call: Call,
+/// What is asked of a server, and how the answers are checked.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// One connection, used on one thread.
+    type Line: 'static;
+    /// What one call in flight has of its own.
+    type Slot: 'static;
+
+    fn connect(&self) -> impl Future<Output = Result<Self::Line>>;
+    /// `seed` differs between the slots of a run.
+    fn slot(&self, line: &Self::Line, seed: u64) -> Result<Self::Slot>;
+    /// One call, its reply checked. False: there is nothing left to ask for.
+    fn call(&self, slot: &mut Self::Slot) -> impl Future<Output = Result<bool>>;
+}
+
+/// How work is driven.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drive {
     pub(crate) shape: Shape,
-    /// Of the values that are written.
-    pub(crate) generation: u32,
-    pub(crate) contents: Arc<Contents>,
-    pub(crate) truth: Arc<Truth>,
     pub(crate) threads: usize,
+    /// Calls per second of all slots together; none: as fast as they are answered.
+    pub(crate) rate: Option<u32>,
+}
+
+impl Drive {
+    pub(crate) const fn closed(shape: Shape, threads: usize) -> Self {
+        Self {
+            shape,
+            threads,
+            rate: None,
+        }
+    }
+}
+
+/// When a run is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) begin: Instant,
+    /// From the moment at which it really began.
+    pub(crate) length: Duration,
+}
+
+impl Window {
+    pub(crate) fn after(warm: Duration, length: Duration) -> Self {
+        Self {
+            begin: Instant::now() + warm,
+            length,
+        }
+    }
 }
 
 /// What a measured window held.
@@ -64,32 +102,37 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram<u64>,
 }
 
-/// Calls once for every key, in order.
-pub(crate) fn every_key(load: &Load) -> Result<()> {
-    let limit = GRACE + GRACE_PER_KEY * load.contents.count();
-    let run = Run::new(load, Some(AtomicU32::new(0)), limit);
+/// Drives work until there is nothing left to ask for; `extra` is what that may take.
+pub(crate) fn to_the_end<W: Work>(work: W, drive: Drive, extra: Duration) -> Result<()> {
+    let run = Run::new(work, drive, GRACE + extra);
     let (lanes, _ended) = run.start()?;
     finish(lanes)?;
     Ok(())
 }
 
-/// Calls for random keys, for `warm` and then for `length`, and measures the latter.
-pub(crate) fn measured(
-    load: &Load,
+/// Drives work until the window ends, and measures the window.
+pub(crate) fn measured<W: Work>(
+    work: W,
+    drive: Drive,
     server: u32,
-    warm: Duration,
-    length: Duration,
+    window: Window,
 ) -> Result<Measured> {
-    let run = Run::new(load, None, warm + length + GRACE);
+    let warm = window.begin.saturating_duration_since(Instant::now());
+    let limit = warm + window.length + GRACE;
+    let run = Run::new(work, drive, limit);
     let (lanes, ended) = run.start()?;
+    // A lane that ends by itself has failed; the reason comes with its thread.
+    let until = |at: Instant| {
+        let left = at.saturating_duration_since(Instant::now());
+        ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
+    };
     let edges = || -> Result<Option<(Edge, Edge)>> {
-        // A lane that ends by itself has failed; the reason comes with its thread.
-        if ended.recv_timeout(warm) != Err(RecvTimeoutError::Timeout) {
+        if !until(window.begin) {
             return Ok(None);
         }
         let begin = Edge::new(server, &run)?;
         run.phase.store(MEASURE, Ordering::Relaxed);
-        if ended.recv_timeout(length) != Err(RecvTimeoutError::Timeout) {
+        if !until(begin.at + window.length) {
             return Ok(None);
         }
         Ok(Some((begin, Edge::new(server, &run)?)))
@@ -133,7 +176,7 @@ struct Edge {
 }
 
 impl Edge {
-    fn new(server: u32, run: &Run) -> Result<Self> {
+    fn new<W>(server: u32, run: &Run<W>) -> Result<Self> {
         Ok(Self {
             server_cpu: cpu::of(server)?,
             client_cpu: cpu::of(std::process::id())?,
@@ -150,10 +193,10 @@ impl Edge {
 struct Count(AtomicU64);
 
 /// What the threads of one run share.
-struct Run {
-    load: Load,
-    /// The next key, if they are taken in order.
-    in_order: Option<AtomicU32>,
+struct Run<W> {
+    work: W,
+    drive: Drive,
+    begun: Instant,
     phase: AtomicU8,
     limit: Duration,
     /// Calls answered, per thread.
@@ -162,12 +205,13 @@ struct Run {
 
 type Lanes = Vec<thread::JoinHandle<Result<Histogram<u64>>>>;
 
-impl Run {
-    fn new(load: &Load, in_order: Option<AtomicU32>, limit: Duration) -> Arc<Self> {
-        let threads = load.threads.clamp(1, load.shape.connections);
+impl<W: Work> Run<W> {
+    fn new(work: W, drive: Drive, limit: Duration) -> Arc<Self> {
+        let threads = drive.threads.clamp(1, drive.shape.connections);
         Arc::new(Self {
-            load: load.clone(),
-            in_order,
+            work,
+            drive,
+            begun: Instant::now(),
             phase: AtomicU8::new(WARM),
             limit,
             done: (0..threads).map(|_| Count::default()).collect(),
@@ -194,63 +238,6 @@ impl Run {
     fn phase(&self) -> u8 {
         self.phase.load(Ordering::Relaxed)
     }
-
-    /// The next key, until the run is over.
-    fn pick(&self, random: &mut SplitMix) -> Option<u32> {
-        let keys = self.load.contents.count();
-        match &self.in_order {
-            _ if self.phase() == STOP => None,
-            Some(next) => Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&n| n < keys),
-            None => Some(random.below(keys)),
-        }
-    }
-
-    fn request(&self, number: u32, arena: &mut BytesMut) -> Bytes {
-        let key = self.load.contents.key(number);
-        let Some(durability) = self.load.call.durability() else {
-            return frame(&v1::GetRequest { key, options: None }, arena);
-        };
-        let set = v1::SetRequest {
-            key,
-            value: self.load.contents.value(number, self.load.generation),
-            options: Some(v1::WriteOptions {
-                durability: durability.into(),
-                ..v1::WriteOptions::default()
-            }),
-            ..v1::SetRequest::default()
-        };
-        frame(&set, arena)
-    }
-
-    /// Holds a reply against what it must be.
-    fn check(&self, number: u32, reply: Bytes) -> Result<()> {
-        let (contents, truth) = (&self.load.contents, &self.load.truth);
-        let Some(durability) = self.load.call.durability() else {
-            let reply = v1::GetResponse::decode(reply)?;
-            let record = reply.record.filter(|_| reply.found);
-            let record = record.ok_or_else(|| format!("key {number} is not there"))?;
-            let generation = truth.get(number);
-            if record.key == contents.key(number)
-                && record.value == contents.value(number, generation)
-            {
-                return Ok(());
-            }
-            return Err(format!(
-                "key {number} does not hold what was written last (generation {generation})"
-            )
-            .into());
-        };
-        let reply = v1::SetResponse::decode(reply)?;
-        let durable = reply.header.is_some_and(|header| header.durable);
-        if !reply.applied || reply.revision < 2 {
-            return Err(format!("the write of key {number} was not applied").into());
-        }
-        if durability == v1::Durability::Synced && !durable {
-            return Err(format!("the synced write of key {number} is not durable").into());
-        }
-        truth.set(number, self.load.generation);
-        Ok(())
-    }
 }
 
 fn finish(lanes: Lanes) -> Result<Histogram<u64>> {
@@ -270,7 +257,10 @@ fn histogram() -> Result<Histogram<u64>> {
 }
 
 /// Runs `work` on a current-thread runtime, for a limited time.
-fn on_this_thread<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) fn on_this_thread<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -282,34 +272,28 @@ fn on_this_thread<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> 
 }
 
 /// What the calls of one thread share.
-struct Lane {
-    run: Arc<Run>,
+struct Lane<W> {
+    run: Arc<Run<W>>,
     index: usize,
     latency: RefCell<Histogram<u64>>,
-    arena: RefCell<BytesMut>,
 }
 
 /// One thread: opens its connections, keeps its calls in flight, waits for their end.
-async fn lane(run: Arc<Run>, index: usize) -> Result<Histogram<u64>> {
+async fn lane<W: Work>(run: Arc<Run<W>>, index: usize) -> Result<Histogram<u64>> {
     let lane = Rc::new(Lane {
         index,
         latency: RefCell::new(histogram()?),
-        arena: RefCell::new(BytesMut::new()),
         run,
     });
-    let load = &lane.run.load;
-    let name = if load.call == Call::Get { "Get" } else { "Set" };
+    let (work, shape) = (&lane.run.work, lane.run.drive.shape);
     let mut slots = Vec::new();
-    for connection in (index..load.shape.connections).step_by(lane.run.done.len()) {
-        let open = Connection::new(load.address).await?;
-        for slot in 0..load.shape.in_flight {
-            let seed = [load.generation as usize, connection, slot];
-            let seed = seed.into_iter().fold(0, |seed, n| seed << 20 | n as u64);
-            slots.push(spawn_local(calls(
-                Rc::clone(&lane),
-                open.method(name)?,
-                SplitMix(seed),
-            )));
+    for connection in (index..shape.connections).step_by(lane.run.done.len()) {
+        let line = work.connect().await?;
+        for slot in 0..shape.in_flight {
+            let number = connection * shape.in_flight + slot;
+            let slot = work.slot(&line, number as u64)?;
+            let turns = Turns::new(&lane.run.drive, lane.run.begun, number);
+            slots.push(spawn_local(calls(Rc::clone(&lane), slot, turns)));
         }
     }
     for slot in slots {
@@ -319,25 +303,32 @@ async fn lane(run: Arc<Run>, index: usize) -> Result<Histogram<u64>> {
 }
 
 /// One call after the other, until the run is over.
-async fn calls(lane: Rc<Lane>, mut method: Method, mut random: SplitMix) -> Result<()> {
+async fn calls<W: Work>(lane: Rc<Lane<W>>, mut slot: W::Slot, mut turns: Turns) -> Result<()> {
     let run = &lane.run;
     let mut began = Instant::now();
-    while let Some(number) = run.pick(&mut random) {
-        let request = run.request(number, &mut lane.arena.borrow_mut());
-        let answered = async { run.check(number, method.call(request).await?) }.await;
-        if let Err(error) = answered {
-            // The others need not go on.
-            run.phase.store(STOP, Ordering::Relaxed);
-            return Err(error);
+    loop {
+        if let Some(turn) = turns.next() {
+            began = turn.await;
+        }
+        if run.phase() == STOP {
+            return Ok(());
+        }
+        match run.work.call(&mut slot).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                // The others need not go on.
+                run.phase.store(STOP, Ordering::Relaxed);
+                return Err(error);
+            }
         }
         let now = Instant::now();
         lane.count(now - began);
         began = now;
     }
-    Ok(())
 }
 
-impl Lane {
+impl<W: Work> Lane<W> {
     fn count(&self, took: Duration) {
         let done = &self.run.done[self.index].0;
         // This thread alone writes it.
@@ -350,7 +341,7 @@ impl Lane {
 }
 
 /// A message with its prefix, cut from `arena`.
-fn frame(message: &impl Message, arena: &mut BytesMut) -> Bytes {
+pub(crate) fn frame(message: &impl Message, arena: &mut BytesMut) -> Bytes {
     let length = message.encoded_len();
     if arena.capacity() < PREFIX + length {
         arena.reserve(ARENA.max(PREFIX + length));

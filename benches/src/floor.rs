@@ -4,20 +4,21 @@
 //! another left behind and the log stays small. Both servers live through the row and
 //! are asked alternately; the one that waits costs nothing.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::Result;
-use crate::child::{self, Launcher, Server, kvd_binary, say};
+use crate::child::{Launcher, Server, say};
 use crate::contents::{Contents, Truth};
-use crate::driver::{self, Load};
+use crate::driver::{self, Drive, Window};
 use crate::interrupt;
+use crate::load::{Load, every_key};
+use crate::origin::Origin;
 use crate::report::{Figures, Outcome, Pair, Setting, markdown};
+use crate::setup::{Report, SetupArgs, seconds};
 use crate::shapes::{Call, Row, Shape, rows};
 
 /// Connections and calls in flight for filling and reading back.
@@ -59,25 +60,8 @@ pub(crate) struct FloorArgs {
     /// Measure the floor against itself instead of kvd: what is left is noise.
     #[arg(long)]
     against_itself: bool,
-    /// The kvd to measure [default: the one beside this program, built if need be].
-    #[arg(long, value_name = "FILE")]
-    kvd: Option<PathBuf>,
-    /// Where kvd's data directories are made and removed; must be on a disk
-    /// [default: kvbench, beside the directory of this program].
-    #[arg(long, value_name = "DIR")]
-    data_root: Option<PathBuf>,
-    /// Also write the report here.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Exit with 1 if a target is missed.
-    #[arg(long)]
-    pub(crate) check: bool,
-}
-
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
-    let number = text.parse().ok().filter(|n| (0.01..=3600.0).contains(n));
-    let number = number.ok_or("expected a number of seconds from 0.01 to 3600")?;
-    Ok(Duration::from_secs_f64(number))
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
 }
 
 /// A number of threads.
@@ -93,31 +77,12 @@ struct Bench {
 }
 
 /// Measures, and returns the report and what was missed.
-pub(crate) fn run(args: FloorArgs) -> Result<(String, Vec<String>)> {
-    let exe = std::env::current_exe()?;
-    let profile_dir = exe.parent().ok_or("this program has no directory")?;
-    let profile = profile_dir
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let cores = thread::available_parallelism()?.get();
-    let launcher = Launcher {
-        kvd: if args.against_itself {
-            exe.clone()
-        } else {
-            kvd_binary(args.kvd.clone(), &profile)?
-        },
-        data_root: args
-            .data_root
-            .clone()
-            .unwrap_or_else(|| profile_dir.with_file_name("kvbench")),
-        runtimes: args.runtimes.unwrap_or(cores),
-    };
+pub(crate) fn run(args: FloorArgs) -> Result<Report> {
+    let origin = Origin::new()?;
+    let mut launcher = args.setup.launcher(&origin, args.against_itself)?;
+    launcher.runtimes = args.runtimes.unwrap_or(origin.cores);
     let setting = Setting {
-        command: command(&profile),
-        commit: commit(),
-        profile: profile.into_owned(),
-        cores,
+        origin,
         runtimes: launcher.runtimes,
         threads: args.threads,
         keys: args.keys,
@@ -136,7 +101,11 @@ pub(crate) fn run(args: FloorArgs) -> Result<(String, Vec<String>)> {
     let outcomes = bench.rows().into_iter().map(|row| bench.row(row));
     let outcomes: Vec<Outcome> = outcomes.collect::<Result<_>>()?;
     let misses = outcomes.iter().flat_map(Outcome::misses).collect();
-    Ok((markdown(&setting, &outcomes), misses))
+    Ok(Report {
+        page: markdown(&setting, &outcomes),
+        misses,
+        ..Report::default()
+    })
 }
 
 impl Bench {
@@ -187,21 +156,24 @@ impl Bench {
     fn fill(&self, server: Server) -> Result<Subject> {
         let truth = Arc::new(Truth::new(self.args.keys));
         let subject = Subject { server, truth };
-        let filled = driver::every_key(&self.load(&subject, Call::SetNone, FILL, 0))
+        let filled = every_key(&self.load(&subject, Call::SetNone, 0), self.drive(FILL))
             .and_then(|()| driver::settle(subject.server.address()));
         subject.explain("could not be filled", filled)?;
         Ok(subject)
     }
 
-    fn load(&self, subject: &Subject, call: Call, shape: Shape, generation: u32) -> Load {
+    fn drive(&self, shape: Shape) -> Drive {
+        Drive::closed(shape, self.args.threads)
+    }
+
+    fn load(&self, subject: &Subject, call: Call, generation: u32) -> Load {
         Load {
             address: subject.server.address(),
             call,
-            shape,
             generation,
             contents: Arc::clone(&self.contents),
+            keys: 0..self.args.keys,
             truth: Arc::clone(&subject.truth),
-            threads: self.args.threads,
         }
     }
 }
@@ -215,9 +187,9 @@ struct Subject {
 impl Subject {
     fn measure(&mut self, bench: &Bench, row: Row, number: u32) -> Result<Figures> {
         interrupt::check()?;
-        let load = bench.load(self, row.call, row.shape, number);
-        let (warm, length) = (bench.args.warm, bench.args.seconds);
-        let measured = driver::measured(&load, self.server.pid(), warm, length);
+        let load = bench.load(self, row.call, number);
+        let window = Window::after(bench.args.warm, bench.args.seconds);
+        let measured = driver::measured(load, bench.drive(row.shape), self.server.pid(), window);
         let measured = self.explain("failed under load", measured)?;
         if measured.ops == 0 {
             return Err(self.server.failure("answered nothing in the measured time"));
@@ -227,34 +199,11 @@ impl Subject {
 
     /// Reads every key and compares it with what was acknowledged last.
     fn read_back(&self, bench: &Bench) -> Result<()> {
-        let read = driver::every_key(&bench.load(self, Call::Get, FILL, 0));
+        let read = every_key(&bench.load(self, Call::Get, 0), bench.drive(FILL));
         self.explain("does not hold what it acknowledged", read)
     }
 
     fn explain<T>(&self, what: &str, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.server.failure(&format!("{what}: {error}")))
-    }
-}
-
-/// The command, as it can be typed again.
-fn command(profile: &str) -> String {
-    let args = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    format!(
-        "cargo run --profile {} -p kvbench -- {args}",
-        child::cargo_profile(profile)
-    )
-}
-
-/// The commit that the source is at, and whether it was changed since.
-fn commit() -> String {
-    let describe = std::process::Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=10"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    match describe {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown".to_owned(),
     }
 }

@@ -8,27 +8,47 @@ mod client;
 mod contents;
 mod cpu;
 mod driver;
+mod etcd;
+mod expiry;
+mod fill;
 mod floor;
 mod floor_map;
 mod floor_server;
 mod interrupt;
+mod load;
+mod micro;
+mod origin;
+mod peers;
 mod report;
+mod resp;
+mod scan;
+mod setup;
 mod shapes;
+mod status;
+mod txn;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use expiry::ExpiryArgs;
 use floor::FloorArgs;
+use micro::IndexArgs;
+use scan::ScanArgs;
+use setup::Report;
+use txn::TxnArgs;
 
 /// The same as kvd's: the floor shall differ in what it does, not in what it runs on.
 #[global_allocator]
 static ALLOCATOR: kvd::Jemalloc = kvd::Jemalloc;
 
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -47,6 +67,23 @@ enum Command {
     ///
     /// Exit codes: 0, 1 a target was missed (with --check), 2 usage, 70 no figures.
     Floor(Box<FloorArgs>),
+    /// Very many keys that end at the same moment, under load.
+    ///
+    /// Exit codes: 0, 1 a condition was violated (with --check), 2 usage, 70 no figures.
+    Expiry(ExpiryArgs),
+    /// Scans, beside etcd's Range.
+    ///
+    /// Exit codes: 0, 1 a condition was violated (with --check), 2 usage, 70 no figures,
+    /// 77 etcd is missing.
+    Scan(ScanArgs),
+    /// Transactions, beside those of etcd and Redis.
+    ///
+    /// Exit codes: 0, 2 usage, 70 no figures, 77 a peer is missing.
+    Txn(TxnArgs),
+    /// Candidates for the ordered index and for the deadlines, without a daemon.
+    ///
+    /// Exit codes: 0, 2 usage, 70 no figures.
+    Index(IndexArgs),
     /// The floor itself; serves until its standard input ends.
     FloorServer {
         /// Where to listen.
@@ -58,12 +95,30 @@ enum Command {
     },
 }
 
+/// A peer is missing: the report holds the rest.
+const INCOMPLETE: u8 = 77;
 /// There are no figures: something failed. Not 1, which is a missed target.
 const FAILED: u8 = 70;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Floor(args) => floor(*args),
+        Command::Floor(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || floor::run(*args))
+        }
+        Command::Expiry(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || expiry::run(&args))
+        }
+        Command::Scan(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || scan::run(args))
+        }
+        Command::Txn(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || txn::run(args))
+        }
+        Command::Index(args) => report(args.out.clone(), false, || micro::run(&args)),
         Command::FloorServer { listen, runtimes } => {
             floor_server::run(listen, runtimes).map(|()| ExitCode::SUCCESS)
         }
@@ -74,19 +129,32 @@ fn main() -> ExitCode {
     })
 }
 
-fn floor(args: FloorArgs) -> Result<ExitCode> {
-    let (out, check) = (args.out.clone(), args.check);
+/// Shows a report and keeps it in `out`; with `check`, what was missed is a failure.
+fn report(
+    out: Option<PathBuf>,
+    check: bool,
+    run: impl FnOnce() -> Result<Report>,
+) -> Result<ExitCode> {
     interrupt::catch()?;
-    let (page, misses) = floor::run(args)?;
+    let mut report = run()?;
+    for missing in &report.missing {
+        // Writing to a String cannot fail.
+        let _ = writeln!(report.page, "\nNot measured: {missing}.");
+    }
+    let page = &report.page;
     write!(std::io::stdout(), "{page}")?;
     if let Some(path) = out {
-        fs::write(&path, &page).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        fs::write(&path, page).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     }
-    for miss in &misses {
+    for miss in &report.misses {
         child::say(&format!("missed: {miss}"));
     }
-    if check && !misses.is_empty() {
+    if check && !report.misses.is_empty() {
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    if report.missing.is_empty() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::from(INCOMPLETE))
+    }
 }

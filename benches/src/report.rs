@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::driver::Measured;
+use crate::origin::Origin;
 use crate::shapes::Row;
 
 /// Cores busy beside the run from which on a missed target is not taken at its word.
@@ -118,7 +119,7 @@ impl Outcome {
 }
 
 /// The middle value, or the mean of the two in the middle; NaN of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {
@@ -131,10 +132,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// Where and how the figures were made.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    pub(crate) command: String,
-    pub(crate) commit: String,
-    pub(crate) profile: String,
-    pub(crate) cores: usize,
+    pub(crate) origin: Origin,
     pub(crate) runtimes: usize,
     pub(crate) threads: usize,
     pub(crate) keys: u32,
@@ -148,12 +146,7 @@ pub(crate) struct Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "- command: `{}`", self.command)?;
-        writeln!(
-            f,
-            "- commit {}, profile {}, {} cores",
-            self.commit, self.profile, self.cores
-        )?;
+        write!(f, "{}", self.origin)?;
         writeln!(
             f,
             "- both servers with {} runtimes; load from {} threads on the same cores",

@@ -130,6 +130,35 @@ apt_install() {
     skip "$1 is missing; apt-get update and apt-get install $1 failed: $(tail -n 1 "$log")"
 }
 
+# peer TOOL PACKAGE: a server to measure against, from Debian if it is missing. Its package
+# must not start a service. False: it could not be installed.
+peer() {
+    local policy=/usr/sbin/policy-rc.d made=false code=0
+    ! command -v "$1" >/dev/null 2>&1 || return 0
+    if [ "$(id -u)" = 0 ] && [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made=true
+    fi
+    (trap - ERR; apt_install "$2") || code=$?
+    ! $made || rm -f "$policy"
+    [ "$code" -eq 0 ] && command -v "$1" >/dev/null 2>&1
+}
+
+# kvbench COMMAND [FLAG…]: builds it and kvd, runs it, and takes its report into the note.
+# Sets BENCH_CODE, its exit code.
+kvbench() {
+    local out=$WORK/kvbench-$1.md
+    (cd "$ROOT" && cargo build --release --locked -p kvbench --bin kvbench -p kvd --bin kvd) >&2
+    BENCH_CODE=0
+    (cd "$ROOT" && cargo run --release --locked -q -p kvbench --bin kvbench -- "$@") >"$out" ||
+        BENCH_CODE=$?
+    cat "$out"
+    # The report is a page of its own: its headings go one level down.
+    { sed 's/^#/##/' "$out"; echo; } >"$out.text"
+    text "$out.text"
+}
+
 # binaries [NAME…]: builds what is asked for and sets KVD, KVCLI, KILLLOOP, LINEAR, COUNTER.
 binaries() {
     local dir=${ACCEPT_BIN_DIR:-} wanted=("$@") name args=()

@@ -1,0 +1,81 @@
+//! Where the figures of a report come from: the command, the source, the machine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use crate::Result;
+use crate::child::cargo_profile;
+
+/// What every report says about itself.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    command: String,
+    commit: String,
+    /// The directory that this program was built into; named after the profile.
+    dir: PathBuf,
+    pub(crate) cores: usize,
+}
+
+impl Origin {
+    pub(crate) fn new() -> Result<Self> {
+        let exe = std::env::current_exe()?;
+        let dir = exe.parent().ok_or("this program has no directory")?;
+        let mut origin = Self {
+            command: String::new(),
+            commit: commit(),
+            dir: dir.to_owned(),
+            cores: thread::available_parallelism()?.get(),
+        };
+        origin.command = command(&origin.profile());
+        Ok(origin)
+    }
+
+    /// The profile's directory: `debug` for dev.
+    pub(crate) fn profile(&self) -> String {
+        let name = self.dir.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Where servers keep their data unless told otherwise: on the disk of the build.
+    pub(crate) fn data_root(&self) -> PathBuf {
+        self.dir.with_file_name("kvbench")
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "- command: `{}`", self.command)?;
+        writeln!(
+            f,
+            "- commit {}, profile {}, {} cores",
+            self.commit,
+            self.profile(),
+            self.cores
+        )
+    }
+}
+
+/// The command, as it can be typed again.
+fn command(profile: &str) -> String {
+    let args = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    format!(
+        "cargo run --profile {} -p kvbench -- {args}",
+        cargo_profile(profile)
+    )
+}
+
+/// The commit that the source is at, and whether it was changed since.
+fn commit() -> String {
+    let describe = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=10"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    match describe {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}
