@@ -48,7 +48,9 @@ impl Daemon {
             child,
             endpoint: String::new(),
         };
-        let line = daemon.first_line()?;
+        let line = daemon
+            .first_line()
+            .map_err(|error| failed(&error.to_string(), &log_path))?;
         let listen = line
             .split_whitespace()
             .find_map(|field| field.strip_prefix("listen="));
@@ -57,15 +59,7 @@ impl Daemon {
                 daemon.endpoint = format!("http://{listen}");
                 Ok(daemon)
             }
-            _ => {
-                let log = std::fs::read_to_string(&log_path).unwrap_or_default();
-                let end: Vec<&str> = log.lines().rev().take(20).collect();
-                let end: Vec<&str> = end.into_iter().rev().collect();
-                Err(io::Error::other(format!(
-                    "no ready line but {line:?}; its log ends with:\n{}",
-                    end.join("\n")
-                )))
-            }
+            _ => Err(failed(&format!("no ready line but {line:?}"), &log_path)),
         }
     }
 
@@ -100,4 +94,12 @@ impl Drop for Daemon {
         // Already dead is what it should be.
         let _ = self.kill();
     }
+}
+
+/// What went wrong, with the end of the daemon's log.
+fn failed(what: &str, log: &Path) -> io::Error {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(20)..].join("\n");
+    io::Error::other(format!("{what}; its log ends with:\n{end}"))
 }

@@ -159,3 +159,19 @@ fn delete_that_comes_back() {
     good(&history((12, 25)));
     bad(&history((12, 13)), &[Kind::Stale, Kind::Cycle, Kind::Key]);
 }
+
+#[test]
+fn record_that_changes_without_a_revision() {
+    let history = |expires: [i64; 2]| {
+        let written = lost((10, 11), put(1));
+        let reads = [(12, 13), (14, 15)].into_iter().zip(expires);
+        let reads = reads.map(|(times, expires)| {
+            let mut record = record(1, (2, 2, 1));
+            record.meta.expires = expires;
+            get(times, 0, Some(record))
+        });
+        std::iter::once(written).chain(reads).collect::<Vec<Op>>()
+    };
+    good(&history([0, 0]));
+    bad(&history([0, 1]), &[Kind::Revision, Kind::Key]);
+}
