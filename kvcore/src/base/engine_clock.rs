@@ -39,23 +39,30 @@ impl EngineClock {
     /// The clock of a new store: it begins as the wall clock.
     pub fn begin(clock: Arc<dyn Clock>) -> Self {
         let wall = clock.wall_ms();
-        Self::at(clock, wall)
+        Self::at(clock, wall, 0)
     }
 
     /// The clock of a store that was away: it goes on where the log ended, or where the
-    /// wall clock says that it would be by now if nobody had stopped it.
+    /// wall clock says that it would be by now if nobody had stopped it. The skew stays as
+    /// it was recorded unless the wall clock was set meanwhile: the two clocks are read one
+    /// after the other and tick apart, and users would see moments move by that.
     pub fn resume(clock: Arc<dyn Clock>, recorded: Moment, newest_engine_ms: u64) -> Self {
-        let away = clock.wall_ms().saturating_sub(recorded.wall_ms);
+        let wall = clock.wall_ms();
+        let away = wall.saturating_sub(recorded.wall_ms);
         let engine = recorded.engine_ms.saturating_add(away);
-        Self::at(clock, engine.max(newest_engine_ms))
+        let engine = engine.max(newest_engine_ms);
+        let before = difference(recorded.wall_ms, recorded.engine_ms);
+        let now = difference(wall, engine);
+        let was_set = now.abs_diff(before) >= JUMP_MS.unsigned_abs();
+        Self::at(clock, engine, if was_set { now } else { before })
     }
 
-    fn at(clock: Arc<dyn Clock>, engine_ms: u64) -> Self {
+    fn at(clock: Arc<dyn Clock>, engine_ms: u64, skew: i64) -> Self {
         Self {
             offset: engine_ms
                 .cast_signed()
                 .wrapping_sub(clock.boot_ms().cast_signed()),
-            skew: AtomicI64::new(difference(clock.wall_ms(), engine_ms)),
+            skew: AtomicI64::new(skew),
             jumps: AtomicU64::new(0),
             clock,
         }
@@ -139,6 +146,39 @@ mod tests {
             7_000,
             "it was away that long"
         );
+    }
+
+    /// A machine whose clocks tick whenever one of them is read.
+    #[derive(Debug, Default)]
+    struct Ticking(ManualClock);
+
+    impl Clock for Ticking {
+        fn boot_ms(&self) -> u64 {
+            self.0.advance(1);
+            self.0.boot_ms()
+        }
+
+        fn wall_ms(&self) -> u64 {
+            self.0.advance(1);
+            self.0.wall_ms()
+        }
+
+        fn instant(&self) -> std::time::Duration {
+            self.0.instant()
+        }
+    }
+
+    #[test]
+    fn no_restart_moves_a_moment_however_the_clocks_tick() {
+        let machine: Arc<dyn Clock> = Arc::new(Ticking::default());
+        let mut clock = EngineClock::begin(machine.clone());
+        let deadline = clock.now() + 60_000;
+        let shown = clock.wall_of(deadline);
+        for newest in 0..100 {
+            let moment = clock.moment();
+            clock = EngineClock::resume(machine.clone(), moment, clock.now() + newest % 3);
+            assert_eq!(clock.wall_of(deadline), shown);
+        }
     }
 
     #[test]
