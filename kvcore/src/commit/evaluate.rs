@@ -154,7 +154,8 @@ fn expiry_change(expire: Expire, current: Option<&Record>, now: Now<'_>) -> Effe
         ExpireCondition::IfLater => late(after) > late(before),
         ExpireCondition::IfEarlier => late(after) < late(before),
     };
-    if !applies {
+    // What never ends cannot be told to end never.
+    if !applies || (after, before) == (0, 0) {
         return Effect::Nothing { applied: false };
     }
     if passed(after, now) {

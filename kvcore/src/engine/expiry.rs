@@ -27,6 +27,12 @@ impl Engine {
         self.inner.core.commit_removal(admitted)
     }
 
+    /// The engine's clock, ms: what deadlines are measured in.
+    #[cfg(feature = "sim")]
+    pub fn engine_ms(&self) -> u64 {
+        self.inner.core.clock.now()
+    }
+
     /// Takes away a bounded part of what is due, as the sweeper does.
     #[cfg(feature = "sim")]
     pub fn sweep_turn(&self) -> u64 {

@@ -199,6 +199,7 @@ fn expire_obeys_its_condition_and_moves_revision_and_version() {
     assert!(!apply(Expiry::After(1), If::Always).applied, "no such key");
     store.set("k", "v");
     for (to, condition, applied) in [
+        (Expiry::Never, If::Always, false),
         (Expiry::At(now + 100), If::IfSome, false),
         (Expiry::At(now + 100), If::IfLater, false),
         (Expiry::At(now + 100), If::IfNone, true),

@@ -151,7 +151,8 @@ impl Model {
             When::IfLater => end(deadline) > end(rec.deadline),
             When::IfEarlier => end(deadline) < end(rec.deadline),
         };
-        if !applies {
+        let persists_nothing = deadline == 0 && rec.deadline == 0;
+        if !applies || persists_nothing {
             return Effect::Nothing { applied: false };
         }
         let mut effect = self.put_until(&rec.key, &rec.value, current, deadline);

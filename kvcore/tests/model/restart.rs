@@ -88,8 +88,7 @@ impl Pair {
     /// What nobody has noticed of the wall clock counts as that; it never goes back behind
     /// what the log has seen.
     fn resume(&mut self, store: &Store, at: u64, cut: bool) -> Result<(), String> {
-        let skew = store.skew();
-        let now = store.wall_ms().saturating_add_signed(-skew);
+        let (skew, now) = (store.skew(), store.engine.engine_ms());
         let on = self.model.now;
         let by_wall = on.saturating_add_signed(self.set_ms);
         let (least, most) = if self.set_ms >= 0 && !cut {
@@ -108,7 +107,9 @@ impl Pair {
         }
         self.model.now = now;
         self.model.skew = skew;
-        self.set_ms = 0;
+        // What is left of a small jump has neither passed for absence nor been noticed.
+        let shown = now.saturating_add_signed(skew);
+        self.set_ms = store.wall_ms().cast_signed() - shown.cast_signed();
         Ok(())
     }
 }

@@ -224,8 +224,9 @@ impl State {
                     ExpireCondition::IfLater => new > old,
                     ExpireCondition::IfEarlier => new < old,
                 };
+                let changes = (kept, deadline) != (0, Some(0));
                 match &current {
-                    Some(record) if holds => (record.value().to_vec(), deadline, None),
+                    Some(record) if holds && changes => (record.value().to_vec(), deadline, None),
                     _ => return Ok(Step::nothing(current)),
                 }
             }
