@@ -4,9 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 begin 07-floor "What durability and the contract cost over a bare gRPC server" "$@"
 
-(cd "$ROOT" && cargo build --release --locked -p kvbench --bin kvbench -p kvd --bin kvd) >&2
+(cd "$ROOT" && cargo build --release --locked --workspace --bin kvbench --bin kvd) >&2
 code=0
-(cd "$ROOT" && cargo run --release --locked -q -p kvbench --bin kvbench -- floor --check "$@") \
+(cd "$ROOT" && "${CARGO_TARGET_DIR:-target}/release/kvbench" floor --check "$@") \
     >"$WORK/floor.md" || code=$?
 cat "$WORK/floor.md"
 [ "$code" -eq 0 ] || fail "kvbench floor --check exited with $code"
