@@ -1,8 +1,8 @@
 //! What an action makes of one key: values, counters, deadlines, conditions.
 
-use crate::answers::{Rec, Refusal};
-use crate::model::{Model, Twist};
-use crate::ops::{Action, Bytes, Condition, Expiry, Increment, Moment, Number, When};
+use super::answers::{Rec, Refusal};
+use super::model::{Model, Twist};
+use super::ops::{Action, Bytes, Condition, Expiry, Increment, Moment, Number, When};
 
 /// What an action makes of a key.
 pub(crate) enum Effect {

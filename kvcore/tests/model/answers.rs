@@ -1,6 +1,6 @@
 //! What a store answers, in words of our own: neither the engine's nor the wire's.
 
-use crate::ops::Bytes;
+use super::ops::Bytes;
 
 /// A key with all that is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What is wrong with a request before anybody looks at what is stored. If several things
 //! are, the store may name any of them; it may not do the request.
 
-use crate::answers::Refusal;
-use crate::model::Limits;
-use crate::ops::{
+use super::answers::Refusal;
+use super::model::Limits;
+use super::ops::{
     Action, Bytes, Change, Expiry, Increment, Operator, Range, Request, Target, Txn, TxnOp, Write,
 };
 

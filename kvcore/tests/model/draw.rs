@@ -1,7 +1,7 @@
 //! The parts of operations. Keys are few and values small, so that everything collides;
 //! numbers that are compared are mostly those that the key has at that moment.
 
-use crate::ops::{
+use super::ops::{
     Action, Bytes, Change, Compare, Condition, Expiry, Increment, Moment, Number, Operator, PageOf,
     Range, Target, Txn, TxnOp, When, Write,
 };

@@ -1,7 +1,7 @@
 //! From a seed to a list of operations.
 
-use crate::draw::{Draw, Rng, fat};
-use crate::ops::{Bytes, Change, End, Look, Op, Request, Write};
+use super::draw::{Draw, Rng, fat};
+use super::ops::{Bytes, Change, End, Look, Op, Request, Write};
 
 /// What the store behind is: some operations make sense on a hand-turned one only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

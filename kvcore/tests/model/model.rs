@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::answers::{Answer, Rec};
-use crate::ops::{Bytes, Range, Request, Write};
+use super::answers::{Answer, Rec};
+use super::ops::{Bytes, Range, Request, Write};
 
 /// Ways to be wrong on purpose: each must be noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) struct Known {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) limits: Limits,
     /// The store's own clock, ms.

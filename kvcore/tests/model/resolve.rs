@@ -1,8 +1,8 @@
 //! Gives an operation the numbers that are meant by "as the key has it" and "from now".
 
-use crate::answers::Rec;
-use crate::model::Model;
-use crate::ops::{
+use super::answers::Rec;
+use super::model::Model;
+use super::ops::{
     Action, Change, Compare, Condition, Expiry, Moment, Number, Range, Target, Txn, TxnOp, Write,
 };
 

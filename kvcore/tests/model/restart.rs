@@ -105,6 +105,13 @@ impl Pair {
         if now < at {
             return Err(format!("its clock is {now}, the log has seen {at}"));
         }
+        // What users are shown moves only if the wall clock was set.
+        let off = store.wall_ms().cast_signed() - now.cast_signed();
+        let set = (off - self.model.skew).abs() >= JUMP_MS;
+        let wanted = if set { off } else { self.model.skew };
+        if !cut {
+            equal("wall clock less engine's at a start", &wanted, &skew)?;
+        }
         self.model.now = now;
         self.model.skew = skew;
         // What is left of a small jump has neither passed for absence nor been noticed.

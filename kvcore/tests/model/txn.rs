@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::actions::{Effect, exactly};
-use crate::answers::{Branch, Done, Rec, Refusal};
-use crate::model::{Changes, Model, Twist};
-use crate::ops::{Action, Bytes, Compare, Operator, Range, Target, Txn, TxnOp};
+use super::actions::{Effect, exactly};
+use super::answers::{Branch, Done, Rec, Refusal};
+use super::model::{Changes, Model, Twist};
+use super::ops::{Action, Bytes, Compare, Operator, Range, Target, Txn, TxnOp};
 
 /// One transaction. It changes nothing but its own copy.
 pub(crate) struct Run<'a> {

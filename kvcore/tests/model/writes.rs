@@ -1,11 +1,11 @@
 //! What the model expects of a write: it does it and says what must be answered.
 
-use crate::actions::{Effect, holds};
-use crate::answers::{Answer, Branch, Done, Expected, Rec, Refusal, Reveals};
-use crate::defects::defects;
-use crate::model::{Changes, Chunk, Model, Twist};
-use crate::ops::{Bytes, Change, Range, Request, Txn, Write};
-use crate::txn::Run;
+use super::actions::{Effect, holds};
+use super::answers::{Answer, Branch, Done, Expected, Rec, Refusal, Reveals};
+use super::defects::defects;
+use super::model::{Changes, Chunk, Model, Twist};
+use super::ops::{Bytes, Change, Range, Request, Txn, Write};
+use super::txn::Run;
 
 impl Model {
     /// Does a write. What the store remembers of a request for longer than it must, only

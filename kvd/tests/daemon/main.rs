@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bad_model;
