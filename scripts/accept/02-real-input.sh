@@ -48,7 +48,8 @@ store() { # KEY FILE
         stored+=("$1")
     else
         [ "$code" -eq 4 ] || fail "$1 is over the limit and kvcli exited with $code"
-        grep -q VALUE_TOO_LARGE "$WORK/set.err" || fail "the refusal gives no reason: $(cat "$WORK/set.err")"
+        # Over the longest message it is refused before it is decoded.
+        grep -qE 'VALUE_TOO_LARGE|message length too large' "$WORK/set.err" || fail "the refusal gives no reason: $(cat "$WORK/set.err")"
         refused+=("$1 ($(stat -c %s "$2") bytes)")
     fi
 }
