@@ -55,7 +55,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..2 {
         let credit = Mutation::increment(b"balance/ann", 100);
         let outcome = store.write_once(credit, payment, Durability::Synced)?;
-        println!("balance {:?}, replayed: {}", outcome.value, outcome.replayed);
+        println!(
+            "balance {:?}, replayed: {}",
+            outcome.value, outcome.replayed
+        );
     }
 
     // All keys in order, a page at a time; nothing is locked between pages.

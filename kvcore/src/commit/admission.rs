@@ -55,6 +55,7 @@ pub struct Gate {
     log: Arc<LogState>,
     sequencer: Arc<Sequencer>,
     state: Arc<WriteState>,
+    unit_max: u64,
     callers: Pool,
     own: Pool,
 }
@@ -168,14 +169,15 @@ impl Pool {
 }
 
 impl Gate {
+    /// `unit_max` is what the ledger takes for the largest unit there can be.
     pub fn new(
-        log: Arc<LogState>,
-        sequencer: Arc<Sequencer>,
-        state: Arc<WriteState>,
+        (log, sequencer, state): (Arc<LogState>, Arc<Sequencer>, Arc<WriteState>),
         units_max: usize,
         bytes_max: usize,
+        unit_max: u64,
     ) -> Self {
         Self {
+            unit_max,
             log,
             sequencer,
             state,
@@ -228,6 +230,11 @@ impl Gate {
     }
 
     fn try_take(self: &Arc<Self>, cost: Cost) -> Result<Option<Grant>, Error> {
+        debug_assert!(
+            cost.bytes <= self.unit_max,
+            "{cost:?} is more than the ledger keeps room for ({})",
+            self.unit_max
+        );
         self.state.check(&self.log.watermark)?;
         let durable = self.log.watermark.durable();
         if self.sequencer.next().0 - durable.0 >= DISTANCE_MAX {

@@ -29,7 +29,7 @@ impl Core {
                 .then(b.mod_revision().cmp(&a.mod_revision()))
         });
         due.dedup_by(|later, first| later.key() == first.key());
-        units(due)
+        units(due, self.removal_limit)
             .into_iter()
             .map(|records| self.removal(&records))
             .collect()
@@ -53,17 +53,35 @@ impl Core {
         Ok(outcome.revealed)
     }
 
-    /// Takes away a bounded part of what is due. Returns how many records that were; none
-    /// if nothing is due, or if nothing can be removed now.
-    pub fn sweep_turn(&self) -> u64 {
+    /// Takes away a bounded part of what is due.
+    pub fn sweep_turn(&self) -> Swept {
         let before = self.expired.load(Ordering::Relaxed);
-        sweep(&self.shards, self.clock.now(), |records| {
-            let prepared = self.removal(&records).own();
-            self.gate
-                .admit_within(prepared, PATIENCE)
-                .and_then(|admitted| self.commit_removal(admitted))
-                .is_ok()
-        });
-        self.expired.load(Ordering::Relaxed) - before
+        let mut blocked = false;
+        sweep(
+            &self.shards,
+            self.clock.now(),
+            self.removal_limit,
+            |records| {
+                let prepared = self.removal(&records).own();
+                let committed = self
+                    .gate
+                    .admit_within(prepared, PATIENCE)
+                    .and_then(|admitted| self.commit_removal(admitted));
+                blocked |= committed.is_err();
+                committed.is_ok()
+            },
+        );
+        Swept {
+            removed: self.expired.load(Ordering::Relaxed) - before,
+            blocked,
+        }
     }
+}
+
+/// What a turn of the sweeper came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    pub removed: u64,
+    /// Something is due that cannot be removed now: the log has no room, or has failed.
+    pub blocked: bool,
 }

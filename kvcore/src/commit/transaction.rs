@@ -21,6 +21,7 @@ use crate::base::engine_clock::EngineClock;
 use crate::base::remembered::Remembered;
 use crate::base::revision::Revision;
 use crate::dedup::Table;
+use crate::expiry::UnitLimit;
 use crate::log::writer::LogState;
 use crate::store::{Memory, Place, Record, Shard, Shards};
 
@@ -37,6 +38,7 @@ pub struct Core {
     pub clock: Arc<EngineClock>,
     /// Records removed because their deadline had passed.
     pub expired: Arc<AtomicU64>,
+    pub removal_limit: UnitLimit,
 }
 
 /// What became of an attempt to commit.

@@ -8,11 +8,11 @@ use crate::base::revision::Revision;
 use crate::commit::{Admitted, Core, Error, Prepared};
 use crate::store::Record;
 
-/// How long the sweeper sleeps at most while keys have deadlines, and otherwise.
+/// How long the sweeper sleeps at most and at least while keys have deadlines.
 const GLANCE: Duration = Duration::from_millis(100);
-const LOOK_AROUND: Duration = Duration::from_secs(1);
-/// And at least, when something is due that cannot be removed now.
 const BREATH: Duration = Duration::from_millis(5);
+/// And while there are none, or what is due cannot be removed.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// The removal of expired records, one unit each: to be committed before an absence that
@@ -36,17 +36,17 @@ impl Engine {
     /// Takes away a bounded part of what is due, as the sweeper does.
     #[cfg(feature = "sim")]
     pub fn sweep_turn(&self) -> u64 {
-        self.inner.core.sweep_turn()
+        self.inner.core.sweep_turn().removed
     }
 }
 
 /// The sweeper's thread: ends when the store does.
 pub(super) fn run(core: &Core) {
     while !core.state.draining() {
-        if core.sweep_turn() > 0 {
-            continue;
-        }
+        let swept = core.sweep_turn();
         let pause = match core.shards.next_deadline() {
+            _ if swept.blocked => LOOK_AROUND,
+            _ if swept.removed > 0 => continue,
             None => LOOK_AROUND,
             Some(deadline) => {
                 let left = deadline.saturating_sub(core.clock.now());

@@ -19,6 +19,7 @@ use crate::commit::sink::PermitSink;
 use crate::commit::unit::Unit;
 use crate::dedup::{Table, Window};
 use crate::disk::{DirLock, Disk, Environment, FsKind, LogIo};
+use crate::expiry::UnitLimit;
 use crate::log::ledger::Ledger;
 use crate::log::manifest_file::ManifestFile;
 use crate::log::spares::Spares;
@@ -157,7 +158,8 @@ impl Engine {
         let (sequencer, receiver) = Sequencer::new(numbering.last, numbering.next, places);
         let sequencer = Arc::new(sequencer);
         let state = Arc::new(WriteState::default());
-        let gate = Gate::new(log.clone(), sequencer.clone(), state.clone(), units, bytes);
+        let parts = (log.clone(), sequencer.clone(), state.clone());
+        let gate = Gate::new(parts, units, bytes, options.unit_encoded_max());
         let gate = Arc::new(gate);
         let weak = Arc::downgrade(&gate);
         log.watermark.subscribe(Arc::new(move || {
@@ -194,6 +196,10 @@ impl Engine {
                 log,
                 clock: loaded.clock,
                 expired: Arc::default(),
+                removal_limit: UnitLimit::within(
+                    options.limits.unit_operations,
+                    options.limits.unit_bytes,
+                ),
             },
             options,
             store_id: loaded.manifest.store_id,

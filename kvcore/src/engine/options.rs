@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::limits::{
-    KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP,
+    COUNTER_BYTES, KEY_BYTES_CAP, Limits, UNIT_BYTES_CAP, UNIT_OPERATIONS, VALUE_BYTES_CAP,
 };
 use crate::disk::LogIo;
 use crate::format::outcome::outcome_max;
@@ -102,7 +102,7 @@ impl Options {
     /// Upper bound of an encoded unit, in bytes.
     pub(crate) fn unit_encoded_max(&self) -> u64 {
         let limits = &self.limits;
-        let single = limits.key_bytes + limits.value_bytes;
+        let single = limits.key_bytes + limits.value_bytes.max(COUNTER_BYTES);
         let content = limits.unit_bytes.max(single);
         let operations = content.min(limits.unit_operations);
         (content + UNIT_OVERHEAD + operations * OP_OVERHEAD) as u64 + self.request_max()

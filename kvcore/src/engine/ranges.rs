@@ -156,9 +156,11 @@ impl Engine {
         }
         .min(self.inner.options.limits.unit_operations);
         let shards = &self.inner.core.shards;
-        let mut items = Vec::new();
+        let most = self.inner.options.limits.unit_bytes;
+        let (mut items, mut bytes) = (Vec::new(), 0);
         let all = shards.walk(range, None, false, |key| {
-            let room = items.len() < records;
+            bytes += key.len();
+            let room = items.len() < records && (bytes <= most || items.is_empty());
             if room {
                 items.push(Item::range_delete(key, shards));
             }

@@ -8,16 +8,38 @@ use crate::store::{Record, Shards};
 
 /// Places looked at in one turn, per stripe of the deadlines.
 const PLACES_PER_STRIPE: usize = 1024;
-/// Records of one unit, and their bytes.
+/// Records of one unit, and their bytes: at most, whatever a caller's unit may have.
 const UNIT_RECORDS: usize = 64;
 const UNIT_BYTES: u64 = 256 << 10;
+
+/// How large a unit of removals may be. One record alone may be larger.
+#[derive(Clone, Copy, Debug)]
+pub struct UnitLimit {
+    records: usize,
+    bytes: u64,
+}
+
+impl UnitLimit {
+    /// No larger than units of callers, for which the log keeps room.
+    pub fn within(operations: usize, bytes: usize) -> Self {
+        Self {
+            records: UNIT_RECORDS.min(operations),
+            bytes: UNIT_BYTES.min(bytes as u64),
+        }
+    }
+}
 
 /// Records of one shard that are due, enough for one unit.
 pub type Proposal = Vec<Record>;
 
 /// Calls `propose` with what is due at `now_ms`, until it says no. Returns how many
 /// records were proposed.
-pub fn sweep(shards: &Shards, now_ms: u64, mut propose: impl FnMut(Proposal) -> bool) -> u64 {
+pub fn sweep(
+    shards: &Shards,
+    now_ms: u64,
+    limit: UnitLimit,
+    mut propose: impl FnMut(Proposal) -> bool,
+) -> u64 {
     let due = shards.due(now_ms, PLACES_PER_STRIPE);
     let mut proposed = 0;
     for places in due.chunk_by(|a, b| a.shard == b.shard) {
@@ -27,7 +49,7 @@ pub fn sweep(shards: &Shards, now_ms: u64, mut propose: impl FnMut(Proposal) -> 
                 records.push(record.clone());
             }
         });
-        for proposal in units(records) {
+        for proposal in units(records, limit) {
             proposed += proposal.len() as u64;
             if !propose(proposal) {
                 return proposed;
@@ -37,14 +59,14 @@ pub fn sweep(shards: &Shards, now_ms: u64, mut propose: impl FnMut(Proposal) -> 
     proposed
 }
 
-/// Splits records so that each part makes a unit of moderate size.
-pub fn units(records: Vec<Record>) -> Vec<Proposal> {
+/// Splits records so that each part makes a unit within the limit.
+pub fn units(records: Vec<Record>, limit: UnitLimit) -> Vec<Proposal> {
     let mut units: Vec<Proposal> = Vec::new();
     let mut bytes = 0;
     for record in records {
         bytes += record.accounted_bytes();
         match units.last_mut() {
-            Some(unit) if unit.len() < UNIT_RECORDS && bytes <= UNIT_BYTES => unit.push(record),
+            Some(unit) if unit.len() < limit.records && bytes <= limit.bytes => unit.push(record),
             _ => {
                 bytes = record.accounted_bytes();
                 units.push(vec![record]);

@@ -2,6 +2,11 @@ use super::*;
 use crate::base::revision::Revision;
 use crate::store::{Change, apply, prepare};
 
+const LIMIT: UnitLimit = UnitLimit {
+    records: UNIT_RECORDS,
+    bytes: UNIT_BYTES,
+};
+
 fn filled(count: u64) -> Shards {
     let shards = Shards::new(4, [1, 2, 3, 4]);
     for i in 0..count {
@@ -21,7 +26,7 @@ fn filled(count: u64) -> Shards {
 fn what_is_due_is_proposed_once_and_nothing_else() {
     let shards = filled(1000);
     let mut seen = Vec::new();
-    let count = sweep(&shards, 599, |unit| {
+    let count = sweep(&shards, 599, LIMIT, |unit| {
         assert!(unit.len() <= UNIT_RECORDS);
         let shard = shards.place(unit[0].key()).shard;
         assert!(unit.iter().all(|r| shards.place(r.key()).shard == shard));
@@ -37,7 +42,7 @@ fn what_is_due_is_proposed_once_and_nothing_else() {
 fn a_sweep_stops_when_it_is_told_to() {
     let shards = filled(1000);
     let mut units = 0;
-    sweep(&shards, 2000, |_| {
+    sweep(&shards, 2000, LIMIT, |_| {
         units += 1;
         units < 3
     });
@@ -49,10 +54,28 @@ fn large_records_make_units_of_their_own() {
     let large: Vec<_> = (0..3_u8)
         .map(|i| Record::new(&[i], &vec![0; 200 << 10], 1, 0))
         .collect();
-    assert_eq!(units(large).len(), 3);
+    assert_eq!(units(large, LIMIT).len(), 3);
     let small: Vec<_> = (0..200_u8).map(|i| Record::new(&[i], b"", 1, 0)).collect();
     assert_eq!(
-        units(small).iter().map(Vec::len).collect::<Vec<_>>(),
+        units(small, LIMIT).iter().map(Vec::len).collect::<Vec<_>>(),
         [64, 64, 64, 8]
     );
+}
+
+#[test]
+fn units_are_no_larger_than_those_of_callers() {
+    let records: Vec<_> = (0..20_u8)
+        .map(|i| Record::new(&[i], &[0; 100], 1, 0))
+        .collect();
+    let bytes = usize::try_from(records[0].accounted_bytes()).unwrap();
+    let lens = |limit| -> Vec<usize> {
+        let units = units(records.clone(), limit);
+        units.iter().map(Vec::len).collect()
+    };
+    assert_eq!(
+        lens(UnitLimit::within(1024, 3 * bytes)),
+        [3, 3, 3, 3, 3, 3, 2]
+    );
+    assert_eq!(lens(UnitLimit::within(8, 1 << 20)), [8, 8, 4]);
+    assert_eq!(lens(UnitLimit::within(1024, 1)), [1; 20]);
 }

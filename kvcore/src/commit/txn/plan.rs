@@ -264,7 +264,7 @@ impl Planner<'_> {
     fn change(&mut self, mutation: &Mutation<'_>, return_previous: bool) -> Result<Op, Error> {
         let item = Item::new(mutation, self.limits, self.shards)?;
         self.places.push(item.place.shard);
-        self.bytes += item.record.key().len() + item.record.value().len();
+        self.bytes += item.size();
         self.logged += item.size() + OP_OVERHEAD;
         self.deletes_only &= item.only_deletes();
         Ok(Op::Change {
