@@ -153,6 +153,7 @@ kvbench() {
     BENCH_CODE=0
     (cd "$ROOT" && cargo run --release --locked -q -p kvbench --bin kvbench -- "$@") >"$out" ||
         BENCH_CODE=$?
+    export BENCH_CODE
     cat "$out"
     # The report is a page of its own: its headings go one level down.
     { sed 's/^#/##/' "$out"; echo; } >"$out.text"
