@@ -2,8 +2,8 @@
 //!
 //! Two decisions rest on it: how the ordered index is divided, and what keeps the
 //! deadlines. Small copies of the candidates are asked in turn in one process, every
-//! answer is checked, and figures are medians of the rounds. What one thread does is
-//! counted in its CPU time, so that a busy machine does not count.
+//! answer is checked. What one thread does is counted in its CPU time, so that a busy
+//! machine does not count.
 
 mod deadlines;
 mod measure;
@@ -25,7 +25,7 @@ pub(crate) struct IndexArgs {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     keys: u32,
     /// How often each candidate is measured.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Also write the report here.
     #[arg(long, value_name = "FILE")]
@@ -35,7 +35,7 @@ pub(crate) struct IndexArgs {
 /// Measures, and returns the report.
 pub(crate) fn run(args: &IndexArgs) -> Result<Report> {
     let mut page = format!(
-        "# Ordered index and deadlines\n\n{}- {} keys, medians of {} rounds, candidates in turn; \
+        "# Ordered index and deadlines\n\n{}- {} keys, {} rounds, candidates in turn: the least for work alone, medians for bytes and beside a scan; \
          one thread: its CPU time; more threads: elapsed time\n",
         Origin::new()?,
         args.keys,

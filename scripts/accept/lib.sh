@@ -152,6 +152,7 @@ kvbench() {
     (cd "$ROOT" && cargo build --release --locked --workspace --bin kvbench --bin kvd) >&2
     BENCH_CODE=0
     (cd "$ROOT" && "${CARGO_TARGET_DIR:-target}/release/kvbench" "$@") >"$out" || BENCH_CODE=$?
+    export BENCH_CODE
     cat "$out"
     # The report is a page of its own: its headings go one level down.
     { sed 's/^#/##/' "$out"; echo; } >"$out.text"
