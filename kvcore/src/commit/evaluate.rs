@@ -1,5 +1,7 @@
 //! What a change comes to, given what the key holds and what time it is: pure functions.
 
+use std::cell::Cell;
+
 use super::error::Error;
 use super::mutation::{Expire, ExpireCondition, Expiry, Increment};
 use super::prepared::{Act, Item};
@@ -10,11 +12,29 @@ use crate::base::revision::Revision;
 use crate::format::unit::{DELETE_OVERHEAD, OP_OVERHEAD};
 use crate::store::{Change, Place, Record, Shard, apply, prepare};
 
-/// The time of one unit: read once, under its locks.
-#[derive(Clone, Copy, Debug)]
+/// The time of one unit: read once, under its locks, and only if something depends on it.
+#[derive(Debug)]
 pub(crate) struct Now<'a> {
-    pub clock: &'a EngineClock,
-    pub ms: u64,
+    clock: &'a EngineClock,
+    /// 0: not read yet.
+    ms: Cell<u64>,
+}
+
+impl<'a> Now<'a> {
+    /// `early` is a time that was read before, in a build that is broken on purpose.
+    pub(crate) fn new(clock: &'a EngineClock, early: Option<u64>) -> Self {
+        Self {
+            clock,
+            ms: Cell::new(early.unwrap_or(0)),
+        }
+    }
+
+    pub(crate) fn ms(&self) -> u64 {
+        if self.ms.get() == 0 {
+            self.ms.set(self.clock.now());
+        }
+        self.ms.get()
+    }
 }
 
 /// What becomes of a key.
@@ -50,7 +70,7 @@ impl From<Effect> for Evaluated {
 
 impl Item {
     /// Gives a new record the deadline that it has as of now, in place.
-    pub(crate) fn settle(&mut self, now: Now<'_>) {
+    pub(crate) fn settle(&mut self, now: &Now<'_>) {
         if let Act::Set(expiry @ (Expiry::After(_) | Expiry::At(_))) = self.act {
             self.record.set_deadline(deadline(expiry, now));
         }
@@ -64,24 +84,24 @@ impl Item {
         &self,
         current: Option<&Record>,
         revealed: Revision,
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Evaluated, Error> {
         if !self.holds(current) {
             return Ok(Effect::Nothing { applied: false }.into());
         }
-        match self.act {
-            Act::Set(expiry) => Ok(self.set(expiry, current, now).into()),
-            Act::Delete(cause) => Ok(removal(current.is_some(), cause).into()),
+        match &self.act {
+            Act::Set(expiry) => Ok(self.set(*expiry, current, now).into()),
+            Act::Delete(cause) => Ok(removal(current.is_some(), *cause).into()),
             Act::Take(cause) => {
                 let there = current.is_some_and(|current| current.is(&self.record));
-                Ok(removal(there, cause).into())
+                Ok(removal(there, *cause).into())
             }
-            Act::Increment(increment) => self.increment(&increment, current, revealed, now),
-            Act::Expire(expire) => Ok(expiry_change(expire, current, now).into()),
+            Act::Increment(increment) => self.increment(increment, current, revealed, now),
+            Act::Expire(expire) => Ok(expiry_change(*expire, current, now).into()),
         }
     }
 
-    fn set(&self, expiry: Expiry, current: Option<&Record>, now: Now<'_>) -> Effect {
+    fn set(&self, expiry: Expiry, current: Option<&Record>, now: &Now<'_>) -> Effect {
         let deadline = match expiry {
             Expiry::Never => 0,
             Expiry::Keep => current.map_or(0, Record::deadline_ms),
@@ -107,7 +127,7 @@ impl Item {
         increment: &Increment,
         current: Option<&Record>,
         revealed: Revision,
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Evaluated, Error> {
         let before = match current {
             None => increment.initial,
@@ -140,7 +160,7 @@ impl Item {
     }
 }
 
-fn expiry_change(expire: Expire, current: Option<&Record>, now: Now<'_>) -> Effect {
+fn expiry_change(expire: Expire, current: Option<&Record>, now: &Now<'_>) -> Effect {
     let Some(record) = current else {
         return Effect::Nothing { applied: false };
     };
@@ -183,15 +203,15 @@ fn gone(current: Option<&Record>) -> Effect {
     }
 }
 
-fn passed(deadline_ms: u64, now: Now<'_>) -> bool {
-    deadline_ms != 0 && deadline_ms <= now.ms
+fn passed(deadline_ms: u64, now: &Now<'_>) -> bool {
+    deadline_ms != 0 && deadline_ms <= now.ms()
 }
 
 /// A deadline on the engine's clock; 0 = never.
-fn deadline(expiry: Expiry, now: Now<'_>) -> u64 {
+fn deadline(expiry: Expiry, now: &Now<'_>) -> u64 {
     match expiry {
         Expiry::Never | Expiry::Keep => 0,
-        Expiry::After(ms) => now.ms.saturating_add(ms),
+        Expiry::After(ms) => now.ms().saturating_add(ms),
         // The moment before all is a moment, not never.
         Expiry::At(wall_ms) => now.clock.engine_of(wall_ms).max(1),
     }

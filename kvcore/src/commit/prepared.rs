@@ -15,14 +15,15 @@ use crate::format::unit::{OP_OVERHEAD, OUTCOME_BYTES, REQUEST_ID_BYTES, UNIT_OVE
 use crate::store::{Place, Record, Shards};
 
 /// What an item does to its key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Act {
     /// The item's record takes the key's place.
     Set(Expiry),
     Delete(Cause),
     /// Takes the item's record away, if it is still what the key holds.
     Take(Cause),
-    Increment(Increment),
+    /// Boxed, so that an item stays small on the way that most take.
+    Increment(Box<Increment>),
     Expire(Expire),
 }
 
@@ -83,7 +84,7 @@ impl Item {
             Action::Delete => (bare(key), Act::Delete(Cause::Deleted)),
             Action::Increment(increment) => {
                 check_increment(&increment)?;
-                (bare(key), Act::Increment(increment))
+                (bare(key), Act::Increment(Box::new(increment)))
             }
             Action::Expire(expire) => {
                 if expire.to == Expiry::Keep {

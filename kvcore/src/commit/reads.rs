@@ -180,7 +180,7 @@ impl Core {
     /// What a reader gets of it, judged under its shard's lock.
     fn live(&self, found: Found<'_>, early: Option<u64>, due: &mut Vec<Record>) -> Option<Record> {
         let record = found.record()?;
-        if record.is_expired(|| self.now(early).ms) {
+        if record.is_expired(|| self.now(early).ms()) {
             due.push(record.clone());
             return None;
         }

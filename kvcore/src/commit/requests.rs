@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Error;
+use super::evaluate::Now;
 use super::mutation::Outcome;
 use super::transaction::Core;
 use super::unit::Unit;
@@ -61,18 +62,18 @@ impl Named<'_> {
         &mut self,
         unit: &mut Unit,
         outcome: &Remembered,
-        now_ms: u64,
+        now: &Now<'_>,
     ) -> Option<Entry> {
         let (seat, request) = (self.seat.as_mut()?, unit.request.as_mut()?);
         let mut bytes = Vec::new();
         encode_outcome(&mut bytes, request.item, outcome);
         request.outcome = Arc::from(bytes);
-        seat.make_room(now_ms);
+        seat.make_room(now.ms());
         Some(Entry {
             fingerprint: request.fingerprint,
             revision: Revision::NONE,
             outcome: request.outcome.clone(),
-            at_ms: now_ms,
+            at_ms: now.ms(),
         })
     }
 

@@ -52,7 +52,7 @@ impl Core {
                 unit,
                 grant,
             };
-            self.commit_all_under_locks(parts, shards, &mut named, now)
+            self.commit_all_under_locks(parts, shards, &mut named, &now)
         })?;
         drop(named);
         if let Attempt::Done(outcome) = &attempt {
@@ -66,7 +66,7 @@ impl Core {
         parts: Parts,
         shards: &mut [Shard<'_>],
         named: &mut Named<'_>,
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Attempt<UnitOutcome>, Error> {
         self.state.check(&self.log.watermark)?;
         let found = Found::look(&parts.items, shards, now);
@@ -117,7 +117,7 @@ impl Core {
             unit,
             grant,
             remembered: &remembered,
-            now_ms: now.ms,
+            now,
         };
         outcome.revision = self.change(change, &mut steps, named, shards)?;
         outcome.revealed = outcome.revision;
@@ -176,7 +176,7 @@ struct Found {
 }
 
 impl Found {
-    fn look(items: &[Item], shards: &mut [Shard<'_>], now: Now<'_>) -> Self {
+    fn look(items: &[Item], shards: &mut [Shard<'_>], now: &Now<'_>) -> Self {
         let mut all = Self {
             current: Vec::with_capacity(items.len()),
             revealed: Revision::NONE,

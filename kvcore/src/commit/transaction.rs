@@ -121,7 +121,7 @@ impl Core {
         let early = self.early_now();
         let attempt = self.shards.write(place.shard, |shard| {
             let now = self.now(early);
-            self.commit_under_lock(item, unit, grant, shard, &mut named, now)
+            self.commit_under_lock(item, unit, grant, shard, &mut named, &now)
         })?;
         drop(named);
         // After the locks are gone, since waking is a system call.
@@ -139,7 +139,7 @@ impl Core {
         grant: Grant,
         shard: &mut Shard<'_>,
         named: &mut Named<'_>,
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Attempt<Outcome>, Error> {
         self.state.check(&self.log.watermark)?;
         let place = item.place;
@@ -174,7 +174,7 @@ impl Core {
             unit,
             grant,
             remembered: &remembered,
-            now_ms: now.ms,
+            now,
         };
         let revision = self.change(change, &mut steps, named, shard)?;
         let [step] = steps;
@@ -202,7 +202,7 @@ impl Core {
             mut unit,
             grant,
             remembered,
-            now_ms,
+            now,
         } = change;
         self.make_room(steps)?;
         locked.reserve(steps);
@@ -210,7 +210,7 @@ impl Core {
             step.prepare(locked.of(step.place));
         }
         unit.operations.make_room(steps.len());
-        let entry = named.prepare(&mut unit, remembered, now_ms);
+        let entry = named.prepare(&mut unit, remembered, now);
         grant.travel();
         let _abort = AbortOnUnwind;
         let revision = self.sequencer.issue(unit, |unit, revision| {
@@ -249,10 +249,7 @@ impl Core {
 
     /// The time of a unit whose locks are all held.
     pub(super) fn now(&self, early: Option<u64>) -> Now<'_> {
-        Now {
-            clock: &self.clock,
-            ms: early.unwrap_or_else(|| self.clock.now()),
-        }
+        Now::new(&self.clock, early)
     }
 
     /// The broken build of this name takes the time before the locks.
@@ -286,17 +283,17 @@ pub(super) struct Change<'a> {
     pub unit: Box<Unit>,
     pub grant: Grant,
     pub remembered: &'a Remembered,
-    pub now_ms: u64,
+    pub now: &'a Now<'a>,
 }
 
 impl Item {
     /// The record that has to be taken away before this item may see the key as absent.
-    pub(super) fn due(&self, current: Option<&Record>, now: Now<'_>) -> Option<Record> {
+    pub(super) fn due(&self, current: Option<&Record>, now: &Now<'_>) -> Option<Record> {
         if matches!(self.act, Act::Take(_)) {
             return None;
         }
         current
-            .filter(|record| record.is_expired(|| now.ms))
+            .filter(|record| record.is_expired(|| now.ms()))
             .cloned()
     }
 }
@@ -320,7 +317,7 @@ impl Core {
             let found = shard.find(place, item.record.key());
             let (current, revealed) = (found.record().cloned(), found.revealed());
             let effect = item
-                .evaluate(current.as_ref(), revealed, self.now(None))?
+                .evaluate(current.as_ref(), revealed, &self.now(None))?
                 .effect;
             let again = match &effect {
                 Effect::Put { record, .. } => Effect::Put {

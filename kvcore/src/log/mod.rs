@@ -38,7 +38,7 @@ pub trait GroupSink<U>: Send + 'static {
 /// When the log calls sync without being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// After every group; a group that nobody waits for may gather for half a millisecond.
+    /// After every group; a group that nobody waits for may gather for five milliseconds.
     Always,
     /// At most this long after a write.
     Interval(std::time::Duration),

@@ -48,7 +48,7 @@ const MARK_AFTER: Duration = Duration::from_millis(5);
 /// gone between ticket and send, and memory holds what the log never will.
 const HOLE_LIMIT: Duration = Duration::from_secs(10);
 /// How long units may gather that nobody waits for.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 /// How often an idle writer looks around although nobody woke it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 

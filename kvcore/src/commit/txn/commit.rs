@@ -45,7 +45,7 @@ impl Core {
         let early = self.early_now();
         let attempt = self.shards.write_all(order.into_iter(), |held| {
             let now = self.now(early);
-            self.commit_txn_under_locks(plan, unit, grant, held, &mut named, now)
+            self.commit_txn_under_locks(plan, unit, grant, held, &mut named, &now)
         })?;
         drop(named);
         if let Attempt::Done(outcome) = &attempt {
@@ -79,7 +79,7 @@ impl Core {
         mut grant: Grant,
         held: &mut [Shard<'_>],
         named: &mut Named<'_>,
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Attempt<TxnOutcome>, Error> {
         self.state.check(&self.log.watermark)?;
         let ran = match self.run(&mut plan, held, now)? {
@@ -120,7 +120,7 @@ impl Core {
             unit,
             grant,
             remembered: &remembered,
-            now_ms: now.ms,
+            now,
         };
         let revision = self.change(change, &mut steps, named, held)?;
         Ok(Attempt::Done(TxnOutcome {
@@ -137,7 +137,7 @@ impl Core {
         &self,
         plan: &mut Plan,
         held: &[Shard<'_>],
-        now: Now<'_>,
+        now: &Now<'_>,
     ) -> Result<Result<Ran, Vec<Record>>, Error> {
         let mut run = Run {
             shards: &self.shards,

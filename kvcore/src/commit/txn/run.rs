@@ -23,7 +23,7 @@ const RECORD_OVERHEAD: usize = 48;
 pub(super) struct Run<'a, 'b> {
     pub shards: &'a Shards,
     pub held: &'a [Shard<'b>],
-    pub now: Now<'a>,
+    pub now: &'a Now<'a>,
     pub reply_max: usize,
     pub range_keys: usize,
     /// Expired records that it met; if there are any, nothing else counts.
@@ -247,7 +247,7 @@ impl Run<'_, '_> {
         let revealed = found.revealed();
         self.revealed = self.revealed.max(revealed);
         match found.record() {
-            Some(record) if record.is_expired(|| self.now.ms) => {
+            Some(record) if record.is_expired(|| self.now.ms()) => {
                 self.due.push(record.clone());
                 (None, revealed)
             }
