@@ -117,15 +117,22 @@ impl Peer {
         self.0.unread.load(Ordering::Relaxed)
     }
 
-    /// A reply of about `bytes` was made.
+    /// A reply of `bytes` was made. Never more than will be sent: the difference would
+    /// stay for as long as the connection lives.
     pub fn owes(&self, bytes: usize) {
         self.0.unread.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// `bytes` that were counted will not be sent, or are counted anew.
+    pub fn forgives(&self, bytes: usize) {
+        self.sent(bytes);
     }
 
     /// `bytes` left. What the protocol itself sends counts too, so this may pass
     /// what was owed.
     fn sent(&self, bytes: usize) {
-        // Only the connection's own thread subtracts, and adders only add.
+        // Only the connection's own thread subtracts (its handlers run on it), and adders
+        // only add.
         let unread = self.unread();
         self.0
             .unread

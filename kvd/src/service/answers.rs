@@ -55,6 +55,8 @@ impl Answer {
 pub(crate) struct Answers {
     queue: VecDeque<Answer>,
     bytes: usize,
+    /// About how many bytes of them are replies.
+    reply: usize,
     /// Newest state of the store that an answer has told of.
     store_revision: Revision,
 }
@@ -72,8 +74,14 @@ impl Answers {
         self.bytes
     }
 
+    /// About how many bytes the replies are on the wire.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply
+    }
+
     pub(crate) fn push(&mut self, answer: Answer) {
         self.bytes += answer.bytes();
+        self.reply += answer.reply;
         self.queue.push_back(answer);
     }
 
@@ -104,6 +112,7 @@ impl Answers {
             }
             let answer = self.queue.pop_front()?;
             self.bytes -= answer.bytes();
+            self.reply -= answer.reply;
             bytes += answer.reply;
             if let Some(seen) = answer.seen {
                 self.store_revision = self.store_revision.max(seen.store_revision);

@@ -120,14 +120,15 @@ pub struct Done<T> {
 pub trait Headed: prost::Message {
     fn set_header(&mut self, header: v1::ResponseHeader);
 
-    /// About how many bytes it is on the wire.
+    /// How many bytes it is on the wire at least: what the protocol adds is not counted,
+    /// so that what is owed never adds up to more than what is sent.
     fn weight(&self) -> usize {
-        self.encoded_len() + FRAMING
+        self.encoded_len() + PREFIX
     }
 }
 
-/// Header and trailer frames of one reply, roughly.
-const FRAMING: usize = 64;
+/// In front of every message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
 
 macro_rules! headed {
     ($($reply:ident),* $(,)?) => {

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::answers::{Answers, weight};
 use super::convert;
-use super::core::Core;
+use super::core::{Core, Headed as _};
 use super::limits::{PIPELINE_BYTES, PIPELINE_OPERATIONS};
 use super::status::Refusal;
 use crate::backend::Store;
@@ -101,9 +101,15 @@ impl<S: Store> Pipe<S> {
         loop {
             self.run_what_is_there().await;
             let ended = self.front_ended.take();
+            let queued = self.answers.reply_bytes();
             if let Some(message) = self.answers.take_ready(&self.core, &self.store, ended) {
                 // The place among the waiters was the old front's.
                 self.leave();
+                if let Some(peer) = &self.peer {
+                    // What was only about so many bytes is now exactly so many.
+                    peer.forgives(queued - self.answers.reply_bytes());
+                    peer.owes(message.weight());
+                }
                 return Some(Ok(message));
             }
             if self.answers.is_empty()
@@ -220,6 +226,9 @@ impl<S: Store> Pipe<S> {
 impl<S: Store> Drop for Pipe<S> {
     fn drop(&mut self) {
         self.leave();
+        if let Some(peer) = &self.peer {
+            peer.forgives(self.answers.reply_bytes());
+        }
         self.core.stats.exit(Rpc::Pipeline, self.code);
     }
 }
