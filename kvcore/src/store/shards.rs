@@ -242,7 +242,7 @@ impl Shard<'_> {
         self.shards.found(self.table.get(place.hash, key), place)
     }
 
-    /// Makes room for `n` more records, so that [`Shard::put`] cannot allocate.
+    /// Makes room for `n` more records, so that a put cannot allocate.
     pub fn reserve(&mut self, n: usize) {
         self.table.reserve(n);
     }
