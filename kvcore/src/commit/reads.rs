@@ -101,15 +101,8 @@ impl Core {
         reverse: bool,
         limit: PageLimit,
     ) -> Revealed<Page> {
-        let mut keys: Vec<Box<[u8]>> = Vec::new();
         let most = limit.records.max(1);
-        let mut exhausted = self.shards.walk(range, after, reverse, |key| {
-            let room = keys.len() < most;
-            if room {
-                keys.push(key.into());
-            }
-            room
-        });
+        let (keys, mut exhausted) = self.shards.keys_after(range, after, reverse, most);
         let (mut records, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         let mut last = None;
         let mut seen = Visit::default();
@@ -137,14 +130,7 @@ impl Core {
         after: Option<&[u8]>,
         keys: usize,
     ) -> Revealed<CountPage> {
-        let mut walked: Vec<Box<[u8]>> = Vec::new();
-        let exhausted = self.shards.walk(range, after, false, |key| {
-            let room = walked.len() < keys.max(1);
-            if room {
-                walked.push(key.into());
-            }
-            room
-        });
+        let (mut walked, exhausted) = self.shards.keys_after(range, after, false, keys.max(1));
         let mut seen = Visit::default();
         let live = walked.iter().filter(|key| {
             let place = self.shards.place(key);

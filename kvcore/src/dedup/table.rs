@@ -127,10 +127,6 @@ impl Table {
         seat.record(entry);
     }
 
-    pub fn window(&self) -> Window {
-        self.window
-    }
-
     /// Requests remembered now, and their bytes.
     pub fn size(&self) -> (usize, usize) {
         let each = self.stripes.iter().map(|stripe| {

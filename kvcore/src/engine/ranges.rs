@@ -156,16 +156,24 @@ impl Engine {
         }
         .min(self.inner.options.limits.unit_operations);
         let shards = &self.inner.core.shards;
+        let (mut keys, mut all) = shards.keys_after(range, None, false, records);
         let most = self.inner.options.limits.unit_bytes;
-        let (mut items, mut bytes) = (Vec::new(), 0);
-        let all = shards.walk(range, None, false, |key| {
+        let mut bytes = 0;
+        let over = keys.iter().position(|key| {
             bytes += key.len();
-            let room = items.len() < records && (bytes <= most || items.is_empty());
-            if room {
-                items.push(Item::range_delete(key, shards));
-            }
-            room
+            bytes > most
         });
+        if let Some(over) = over
+            .map(|over| over.max(1))
+            .filter(|&over| over < keys.len())
+        {
+            keys.truncate(over);
+            all = false;
+        }
+        let items: Vec<Item> = keys
+            .iter()
+            .map(|key| Item::range_delete(key, shards))
+            .collect();
         if items.is_empty() && request.is_none() {
             return Ok(None);
         }

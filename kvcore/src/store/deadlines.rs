@@ -65,6 +65,7 @@ impl Deadlines {
     }
 
     /// Keys that have a deadline.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let lens = self.stripes.iter().enumerate().map(|(at, stripe)| {
             let _held = Rank::Leaf(FIRST_LEAF + at).hold();

@@ -13,6 +13,9 @@ use crate::base::broken;
 use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
 
+/// Keys that are taken from the index while it is held.
+const KEYS_PER_HOLD: usize = 64;
+
 /// A key's place: the hash that the table wants and the shard that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -129,6 +132,35 @@ impl Shards {
         self.index.walk(range, after, reverse, each)
     }
 
+    /// The next keys of a range, at most `most`, and whether the range is exhausted. The
+    /// index is held for a few keys at a time: whoever creates keys waits for that.
+    pub fn keys_after(
+        &self,
+        range: &KeyRange,
+        after: Option<&[u8]>,
+        reverse: bool,
+        most: usize,
+    ) -> (Vec<Box<[u8]>>, bool) {
+        let mut keys: Vec<Box<[u8]>> = Vec::new();
+        loop {
+            let until = most.min(keys.len() + KEYS_PER_HOLD);
+            let mut taken = Vec::new();
+            let before = keys.len();
+            let from = keys.last().map(AsRef::as_ref).or(after);
+            let exhausted = self.index.walk(range, from, reverse, |key| {
+                let room = before + taken.len() < until;
+                if room {
+                    taken.push(key.into());
+                }
+                room
+            });
+            keys.append(&mut taken);
+            if exhausted || keys.len() >= most {
+                return (keys, exhausted);
+            }
+        }
+    }
+
     /// What the absence of keys from a range reveals. To be asked after the look.
     pub fn last_delete_of_all(&self) -> Revision {
         Revision(self.last_delete_of_all.load(Ordering::Acquire))
@@ -145,11 +177,6 @@ impl Shards {
         places.sort_unstable_by_key(|place| (place.shard, place.hash));
         places.dedup();
         places
-    }
-
-    /// The earliest deadline, and how many keys have one.
-    pub fn deadlines(&self) -> (Option<u64>, usize) {
-        (self.deadlines.next(), self.deadlines.len())
     }
 
     /// The earliest deadline.

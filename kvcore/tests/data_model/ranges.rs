@@ -36,6 +36,29 @@ fn pages_give_every_key_once_in_order_in_both_directions() {
 }
 
 #[test]
+fn a_chunk_is_no_larger_than_a_unit_may_be() {
+    let mut options = options();
+    options.limits.unit_bytes = 100;
+    let store = Store::with(options);
+    for i in 0..30 {
+        store.set(&format!("k{i:09}"), "v");
+    }
+    let (mut chunks, mut deleted) = (0, 0);
+    loop {
+        let prepared = store.engine.prepare_chunk(&KeyRange::all(), 0, None);
+        let Some(prepared) = prepared.expect("a range") else {
+            break;
+        };
+        let chunk = store
+            .commit(prepared, kvcore::Engine::commit_range_delete)
+            .expect("writable");
+        (chunks, deleted) = (chunks + 1, deleted + chunk.deleted);
+        assert_eq!(chunk.more, deleted < 30);
+    }
+    assert_eq!((chunks, deleted), (3, 30));
+}
+
+#[test]
 fn a_page_is_bounded_in_bytes_and_holds_one_record_at_least() {
     let store = Store::new();
     for i in 0..10_u8 {
