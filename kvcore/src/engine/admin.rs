@@ -60,6 +60,10 @@ pub struct CounterValues {
     pub sync_nanos: u64,
     pub bytes: u64,
     pub rotations: u64,
+    /// Records removed because their deadline had passed.
+    pub expired: u64,
+    /// How often somebody has set the wall clock.
+    pub clock_jumps: u64,
 }
 
 impl Engine {
@@ -157,6 +161,8 @@ impl Engine {
             sync_nanos: get(&counters.sync_nanos),
             bytes: get(&counters.bytes),
             rotations: get(&counters.rotations),
+            expired: get(&self.inner.core.expired),
+            clock_jumps: self.inner.core.clock.jumps(),
         }
     }
 }

@@ -310,6 +310,43 @@ fn the_sweeper_takes_away_what_nobody_asks_for_and_the_memory_with_it() {
 }
 
 #[test]
+fn the_sweeper_has_permits_of_its_own() {
+    let mut options = crate::support::options();
+    options.limits.in_flight_units = 1;
+    let mut store = Store::with(options);
+    store
+        .write(until("k", Expiry::After(10)))
+        .expect("writable");
+    store.turn();
+    store.clock.advance(10);
+    let waiting = store.engine.prepare(&Mutation::set(b"x", b"v"), None);
+    let admitted = store.engine.try_admit(waiting.expect("valid"));
+    assert_eq!(store.engine.sweep_turn(), 1, "callers hold all of theirs");
+    drop(admitted);
+    assert_eq!(store.engine.status().counters.expired, 1);
+}
+
+#[test]
+fn the_sweeper_stops_when_the_log_has_failed() {
+    let mut store = Store::new();
+    store
+        .write(until("k", Expiry::After(10)))
+        .expect("writable");
+    store.turn();
+    store
+        .disk
+        .fail_next_sync_of("seg-00000000000000000001.kvlog");
+    store.set("lost", "v");
+    store.turn();
+    assert!(store.engine.watermark().failure().is_some());
+    store.clock.advance(10);
+    assert_eq!(store.engine.sweep_turn(), 0);
+    let answer = store.engine.look(b"k").expect("a key");
+    assert!(answer.value.is_none(), "nobody sees it all the same");
+    assert_eq!(answer.due.len(), 1, "and its removal is still owed");
+}
+
+#[test]
 fn a_sweeper_that_comes_late_removes_nothing_that_was_written_since() {
     let store = Store::new();
     store

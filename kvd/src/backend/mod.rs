@@ -321,4 +321,8 @@ pub struct Counters {
     pub units: u64,
     pub log_bytes_written: u64,
     pub rotations: u64,
+    /// Records removed because their deadline had passed.
+    pub expired: u64,
+    /// How often somebody has set the wall clock.
+    pub clock_jumps: u64,
 }

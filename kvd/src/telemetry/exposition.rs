@@ -98,6 +98,16 @@ pub(super) fn store(out: &mut Out<'_>, status: &Status) -> Result {
         "Limit of kvd_memory_bytes; 0 is none.",
         limit,
     )?;
+    out.count(
+        "kvd_expired_keys",
+        "Keys removed because their time was over.",
+        status.counters.expired,
+    )?;
+    out.count(
+        "kvd_wall_clock_jumps",
+        "Times the wall clock was set; no key ends earlier or later for it.",
+        status.counters.clock_jumps,
+    )?;
     let revisions = [
         ("store", status.store_revision),
         ("logged", status.positions.logged),

@@ -73,6 +73,8 @@ impl From<kvcore::Status> for Status {
                 units: status.counters.units,
                 log_bytes_written: status.counters.bytes,
                 rotations: status.counters.rotations,
+                expired: status.counters.expired,
+                clock_jumps: status.counters.clock_jumps,
             },
         }
     }
