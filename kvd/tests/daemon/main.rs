@@ -13,6 +13,8 @@ mod data_model;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
+mod owed;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod ranges;

@@ -54,19 +54,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(Into::into)
-        .and_then(|runtime| tokio::task::LocalSet::new().block_on(&runtime, run(&args)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "killloop: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    kvbench::run("killloop", run(&args))
 }
 
 async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
