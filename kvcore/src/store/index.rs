@@ -16,17 +16,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
 
+use super::short::Key;
 use crate::base::range::KeyRange;
 use crate::base::sync::{Rank, ReadWrite, read, write};
 
 /// Partitions. Creates on other partitions do not wait for one another, and every page
 /// pays for a look into each.
 const PARTITIONS: usize = 8;
-/// What a key costs here besides its bytes: its pointer in a node two thirds full, and
-/// what the allocator adds.
+/// What a key costs here besides its bytes: its place in a node two thirds full. Short keys
+/// have their bytes there too, long ones pay the allocator with what this is too much.
 pub(super) const KEY_OVERHEAD: u64 = 32;
 
-type Keys = BTreeSet<Box<[u8]>>;
+type Keys = BTreeSet<Key>;
 
 /// See the module.
 #[derive(Debug)]
@@ -45,14 +46,14 @@ impl Index {
 
     /// `shard` is the key's, whose lock is held.
     pub(super) fn insert(&self, shard: usize, key: &[u8]) {
-        let key: Box<[u8]> = key.into();
+        let key = Key::new(key);
         let at = shard % PARTITIONS;
         let _held = Rank::Leaf(at).hold();
         write(&self.partitions[at]).insert(key);
     }
 
     /// `shard` is the key's, whose lock is held. What was freed is freed by the caller.
-    pub(super) fn remove(&self, shard: usize, key: &[u8]) -> Option<Box<[u8]>> {
+    pub(super) fn remove(&self, shard: usize, key: &[u8]) -> Option<Key> {
         let at = shard % PARTITIONS;
         let _held = Rank::Leaf(at).hold();
         write(&self.partitions[at]).take(key)
@@ -112,14 +113,14 @@ fn bounds<'a>(range: &'a KeyRange, after: Option<&'a [u8]>, reverse: bool) -> Op
 
 /// Merges sorted lanes; `order` makes the first key the greatest.
 fn merge<'a, O: Ord>(
-    lanes: impl Iterator<Item = impl Iterator<Item = &'a Box<[u8]>>>,
+    lanes: impl Iterator<Item = impl Iterator<Item = &'a Key>>,
     order: impl Fn(&'a [u8]) -> O,
     each: &mut impl FnMut(&[u8]) -> bool,
 ) -> bool {
     let mut lanes: Vec<_> = lanes.collect();
     let mut heads: BinaryHeap<(O, Head<'a>)> = BinaryHeap::with_capacity(lanes.len());
     for (lane, keys) in lanes.iter_mut().enumerate() {
-        if let Some(key) = keys.next() {
+        if let Some(key) = keys.next().map(Key::as_bytes) {
             heads.push((order(key), Head { key, lane }));
         }
     }
@@ -128,7 +129,7 @@ fn merge<'a, O: Ord>(
         if !each(key) {
             return false;
         }
-        match lanes[lane].next() {
+        match lanes[lane].next().map(Key::as_bytes) {
             Some(next) => *top = (order(next), Head { key: next, lane }),
             None => drop(std::collections::binary_heap::PeekMut::pop(top)),
         }

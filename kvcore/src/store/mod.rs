@@ -12,6 +12,7 @@ pub mod entry;
 mod index;
 pub mod memory;
 pub mod shards;
+mod short;
 mod tables;
 
 pub use apply::{Change, apply, prepare};
