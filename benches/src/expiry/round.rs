@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kvproto::v1;
 
-use super::readers::{Readers, Seen, wall_ms};
+use super::readers::{Clock, Readers, Seen};
 use crate::Result;
 use crate::child::{Launcher, Server};
 use crate::contents::{Contents, Truth};
@@ -73,26 +73,28 @@ impl Plan {
     }
 
     pub(super) fn round(&self, launcher: &Launcher, ends: bool) -> Result<Round> {
+        let clock = Clock::now();
         let server = launcher.kvd("always")?;
-        let round = self.on(&server, ends);
+        let round = self.on(&server, clock, ends);
         let round = round.map_err(|error| server.failure(&error.to_string()))?;
         server.stop()?;
         Ok(round)
     }
 
-    fn on(&self, server: &Server, ends: bool) -> Result<Round> {
+    fn on(&self, server: &Server, clock: Clock, ends: bool) -> Result<Round> {
         let others = self.keys..self.keys + OTHERS;
         let none = AtomicU32::new(0);
         fill::pipeline(server.address(), &self.contents, others, None, &none)?;
         let baseline = status::of(server.address())?.memory_bytes;
         let before = resident(server.pid())?;
-        let end = End::after(self.lead, ends)?;
+        let end = End::after(self.lead, clock, ends)?;
         let written = Arc::new(AtomicU32::new(0));
         let readers = Readers {
             address: server.address(),
             contents: Arc::clone(&self.contents),
             written: Arc::clone(&written),
             deadline_ms: ends.then_some(end.ms),
+            clock,
             seen: Arc::new(Seen::default()),
         };
         let seen = Arc::clone(&readers.seen);
@@ -185,8 +187,8 @@ struct End {
 }
 
 impl End {
-    fn after(lead: Duration, ends: bool) -> Result<Self> {
-        let (now, now_ms) = (Instant::now(), wall_ms());
+    fn after(lead: Duration, clock: Clock, ends: bool) -> Result<Self> {
+        let (now, now_ms) = (Instant::now(), clock.ms());
         let at = now + lead;
         Ok(Self {
             at,

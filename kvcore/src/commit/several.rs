@@ -69,6 +69,10 @@ impl Core {
         now: &Now<'_>,
     ) -> Result<Attempt<UnitOutcome>, Error> {
         self.state.check(&self.log.watermark)?;
+        if parts.unit.cost.own {
+            // The sweeper takes the keys of a whole turn out of the index at its end.
+            shards.iter_mut().for_each(Shard::keys_leave_later);
+        }
         let found = Found::look(&parts.items, shards, now);
         if !found.due.is_empty() {
             return Ok(parts.again(found.due));

@@ -4,7 +4,7 @@
 //! one shard each, so that a removal holds one lock for a short time. It changes nothing:
 //! the door judges every record again under its lock.
 
-use crate::store::{Record, Shards};
+use crate::store::{Leaving, Record, Shards};
 
 /// Places looked at in one turn, per stripe of the deadlines.
 const PLACES_PER_STRIPE: usize = 1024;
@@ -32,8 +32,8 @@ impl UnitLimit {
 /// Records of one shard that are due, enough for one unit.
 pub type Proposal = Vec<Record>;
 
-/// Calls `propose` with what is due at `now_ms`, until it says no. Returns how many
-/// records were proposed.
+/// Calls `propose` with what is due at `now_ms`, until it says no, and then takes the keys
+/// of those that are gone out of the index. Returns how many records were proposed.
 pub fn sweep(
     shards: &Shards,
     now_ms: u64,
@@ -41,21 +41,24 @@ pub fn sweep(
     mut propose: impl FnMut(Proposal) -> bool,
 ) -> u64 {
     let due = shards.due(now_ms, PLACES_PER_STRIPE);
+    let mut leaving = Leaving::default();
     let mut proposed = 0;
-    for places in due.chunk_by(|a, b| a.shard == b.shard) {
+    'turn: for places in due.chunk_by(|a, b| a.shard == b.shard) {
         let mut records = Vec::new();
-        shards.at_places(places, |record| {
+        shards.at_places(places, |place, record| {
             if record.is_expired(|| now_ms) {
                 records.push(record.clone());
+                leaving.note(place, record.key());
             }
         });
         for proposal in units(records, limit) {
             proposed += proposal.len() as u64;
             if !propose(proposal) {
-                return proposed;
+                break 'turn;
             }
         }
     }
+    shards.take_out(leaving);
     proposed
 }
 

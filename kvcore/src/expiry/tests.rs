@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
 use crate::store::{Change, apply, prepare};
 
@@ -78,4 +79,57 @@ fn units_are_no_larger_than_those_of_callers() {
     );
     assert_eq!(lens(UnitLimit::within(8, 1 << 20)), [8, 8, 4]);
     assert_eq!(lens(UnitLimit::within(1024, 1)), [1; 20]);
+}
+
+fn walked(shards: &Shards) -> usize {
+    let mut keys = 0;
+    shards.walk(&KeyRange::all(), None, false, |_| {
+        keys += 1;
+        true
+    });
+    keys
+}
+
+#[test]
+fn keys_leave_the_index_at_the_end_of_a_turn_unless_they_are_there_again() {
+    let shards = filled(300);
+    let again = 7_u64.to_le_bytes();
+    let mut removed = 0;
+    sweep(&shards, 199, LIMIT, |unit| {
+        for record in &unit {
+            let place = shards.place(record.key());
+            shards.write(place.shard, |shard| {
+                shard.keys_leave_later();
+                apply(shard, place, record.key(), Change::Remove, Revision(1000));
+                if record.key() == again {
+                    let mut record = Record::new(&again, b"new", 0, 0);
+                    record.stamp(Revision(1001), Revision(1001), 1);
+                    prepare(shard, place, &record, None);
+                    apply(shard, place, &again, Change::Put(record), Revision(1001));
+                }
+            });
+        }
+        removed += unit.len();
+        assert_eq!(
+            walked(&shards),
+            300,
+            "no key has left before the end of the turn"
+        );
+        true
+    });
+    assert_eq!((removed, shards.keys()), (100, 201));
+    assert_eq!(walked(&shards), 201);
+    let mut found = false;
+    shards.walk(&KeyRange::key(&again), None, false, |_| {
+        found = true;
+        true
+    });
+    assert!(found, "a key that has a record again stays");
+}
+
+#[test]
+fn keys_of_proposals_that_were_refused_stay_in_the_index() {
+    let shards = filled(300);
+    assert!(sweep(&shards, 1000, LIMIT, |_| false) > 0);
+    assert_eq!((walked(&shards), shards.keys()), (300, 300));
 }

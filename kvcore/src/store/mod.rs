@@ -18,7 +18,7 @@ mod tables;
 pub use apply::{Change, apply, prepare};
 pub use entry::Record;
 pub use memory::Memory;
-pub use shards::{Found, Place, Shard, Shards};
+pub use shards::{Found, Leaving, Place, Shard, Shards};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::deadlines::Deadlines;
 use super::entry::Record;
-use super::index::Index;
+use super::index::{self, Index};
+use super::short::Key;
 use super::tables::{Reading, Tables, Writing};
 use crate::base::broken;
 use crate::base::range::KeyRange;
@@ -15,6 +16,8 @@ use crate::base::revision::Revision;
 
 /// Keys that are taken from the index while it is held.
 const KEYS_PER_HOLD: usize = 64;
+/// Records that are brought into the processor's cache at once.
+const FETCHED_TOGETHER: usize = 16;
 
 /// A key's place: the hash that the table wants and the shard that it selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,12 +188,34 @@ impl Shards {
     }
 
     /// Visits the records at places of one shard, under its lock.
-    pub fn at_places(&self, places: &[Place], mut f: impl FnMut(&Record)) {
+    pub fn at_places(&self, places: &[Place], mut f: impl FnMut(Place, &Record)) {
         let Some(first) = places.first() else { return };
         let table = self.tables.read(first.shard);
-        for place in places {
-            debug_assert_eq!(place.shard, first.shard);
-            table.with_hash(place.hash, &mut f);
+        for few in places.chunks(FETCHED_TOGETHER) {
+            // Records lie anywhere in memory. Looking at several before any work is done
+            // on the first lets the processor wait for all of them at once.
+            let fetched = few.iter().map(|place| table.fetch(place.hash));
+            std::hint::black_box(fetched.fold(0, u64::wrapping_add));
+            for place in few {
+                debug_assert_eq!(place.shard, first.shard);
+                table.with_hash(place.hash, |record| f(*place, record));
+            }
+        }
+    }
+
+    /// Takes keys whose records are gone out of the index, in order: neighbours lie in the
+    /// same nodes. A key that has a record again, or still, stays: judged under the lock of
+    /// its shard, without which no key enters.
+    pub fn take_out(&self, mut leaving: Leaving) {
+        leaving.0.sort_unstable_by(|(a, x), (b, y)| {
+            let lanes = index::partition(x.shard).cmp(&index::partition(y.shard));
+            lanes.then_with(|| a.cmp(b))
+        });
+        for (key, place) in leaving.0 {
+            let table = self.tables.read(place.shard);
+            if table.get(place.hash, key.as_bytes()).is_none() {
+                drop(self.index.remove(place.shard, key.as_bytes()));
+            }
         }
     }
 
@@ -198,6 +223,7 @@ impl Shards {
         Shard {
             shards: self,
             index,
+            keys_leave_later: false,
             table: self.tables.write(index),
         }
     }
@@ -209,6 +235,16 @@ impl Shards {
                 self.last_delete[place.shard].load(Ordering::Relaxed),
             )),
         }
+    }
+}
+
+/// Keys that are to leave the index once their records are gone.
+#[derive(Debug, Default)]
+pub struct Leaving(Vec<(Key, Place)>);
+
+impl Leaving {
+    pub fn note(&mut self, place: Place, key: &[u8]) {
+        self.0.push((Key::new(key), place));
     }
 }
 
@@ -248,6 +284,7 @@ fn shards_in_order(shards: impl Iterator<Item = usize>) -> Vec<usize> {
 pub struct Shard<'a> {
     shards: &'a Shards,
     index: usize,
+    keys_leave_later: bool,
     table: Writing<'a>,
 }
 
@@ -267,6 +304,12 @@ impl Shard<'_> {
     pub fn find(&self, place: Place, key: &[u8]) -> Found<'_> {
         debug_assert_eq!(place.shard, self.index);
         self.shards.found(self.table.get(place.hash, key), place)
+    }
+
+    /// Records that are removed now leave their keys in the index, to be taken out by
+    /// [`Shards::take_out`].
+    pub fn keys_leave_later(&mut self) {
+        self.keys_leave_later = true;
     }
 
     /// Makes room for `n` more records, so that a put cannot allocate.
@@ -321,7 +364,9 @@ impl Shard<'_> {
         }
         let gone = self.table.remove(place.hash, key)?;
         self.shards.keys.fetch_sub(1, Ordering::Relaxed);
-        drop(self.shards.index.remove(self.index, key));
+        if !self.keys_leave_later {
+            drop(self.shards.index.remove(self.index, key));
+        }
         self.forget_deadline(place, &gone);
         Some(gone)
     }

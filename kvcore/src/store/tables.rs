@@ -169,6 +169,16 @@ impl Reading<'_> {
         get(&self.table, hash, key)
     }
 
+    /// Touches the records that may have this hash. The sum only keeps the look alive.
+    pub(super) fn fetch(&self, hash: u64) -> u64 {
+        let mut sum = 0_u64;
+        let _ = self.table.get(hash, |(slot, _)| {
+            sum = sum.wrapping_add(slot.0.mod_revision().0);
+            false
+        });
+        sum
+    }
+
     /// Every record whose key has this hash: one, but for collisions.
     pub(super) fn with_hash(&self, hash: u64, mut f: impl FnMut(&Record)) {
         // The equality is asked for each candidate; saying no to all visits all.

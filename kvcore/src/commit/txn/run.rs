@@ -205,8 +205,8 @@ impl Run<'_, '_> {
         })
     }
 
-    /// The keys of a range, stored and own, in order. With all shards held the index holds
-    /// exactly the stored ones.
+    /// The keys of a range, stored and own, in order. With all shards held none is missing;
+    /// of those that have just expired some may have no record any more.
     fn keys(&mut self, range: &KeyRange, reverse: bool) -> Result<Vec<Box<[u8]>>, Error> {
         let mut keys: Vec<Box<[u8]>> = Vec::new();
         let left = RANGE_VISITS - self.visits;
