@@ -32,7 +32,7 @@ pub const SHARDS: usize = 4096;
 /// Numbers between the durable and the newest revision after which the writer syncs unasked.
 pub const SYNC_DISTANCE: u64 = 1 << 23;
 /// Removals of expired keys that may be on their way to the log beside all else.
-pub const OWN_UNITS: usize = 1024;
+pub const OWN_UNITS: usize = 64;
 pub const OWN_BYTES: u64 = 32 << 20;
 /// Torn tails kept, and their bytes.
 pub const QUARANTINE_FILES: usize = 4;

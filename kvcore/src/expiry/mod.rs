@@ -7,7 +7,7 @@
 use crate::store::{Leaving, Record, Shards};
 
 /// Places looked at in one turn, per stripe of the deadlines.
-const PLACES_PER_STRIPE: usize = 1024;
+const PLACES_PER_STRIPE: usize = 4096;
 /// Records of one unit, and their bytes: at most, whatever a caller's unit may have.
 const UNIT_RECORDS: usize = 64;
 const UNIT_BYTES: u64 = 256 << 10;
