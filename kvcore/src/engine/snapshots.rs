@@ -63,6 +63,8 @@ pub enum SnapshotError {
     Draining,
     #[error("the log has failed ({0}): no snapshot is published until a restart")]
     LogFailed(String),
+    #[error("another snapshot is being made: wait for it")]
+    Running,
     #[error("the snapshot could not be written: {0}")]
     Io(#[from] io::Error),
     #[error("what was read back of the snapshot is not what was written: byte {offset}: {what}")]
@@ -134,7 +136,7 @@ impl Snapshots {
 
     /// Writes, waits for the log, publishes.
     pub(super) fn make(&self) -> Result<SnapshotInfo, SnapshotError> {
-        let _one = self.one.lock();
+        let _one = self.one.try_lock().ok_or(SnapshotError::Running)?;
         let made = self.draft(PAGE, &mut || ()).and_then(|draft| {
             self.wait(&draft)?;
             self.publish(&draft)
@@ -395,6 +397,8 @@ impl Snapshots {
                     "made a snapshot"
                 ),
                 Err(SnapshotError::Draining) => return,
+                // On demand.
+                Err(SnapshotError::Running) => {}
                 Err(_) if self.core.state.draining() => return,
                 Err(error) => {
                     tracing::error!(%error, "no snapshot; the log is kept, and grows");

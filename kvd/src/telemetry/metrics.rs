@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::exposition::{Count, Out, Result, log, store};
+use super::exposition::{Count, Out, Result, log, snapshots, store};
 use super::health::Health;
 use super::http::Source;
 use super::process;
@@ -114,6 +114,7 @@ impl Collector for Snapshot {
         self.connections(out)?;
         if let Some(status) = &self.status {
             store(out, status)?;
+            snapshots(out, status)?;
             log(out, status)?;
         }
         self.process(out)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::support::{Ended, Process, channel, command, get, run, serve_arguments, set};
+use kvproto::v1;
+use kvproto::v1::admin_service_client::AdminServiceClient;
 use kvproto::v1::kv_service_client::KvServiceClient;
 use tempfile::TempDir;
 
@@ -447,6 +449,37 @@ async fn a_kill_loses_nothing_durable_and_check_calls_it_clean_or_torn() {
         let check = run(&mut command(&["check", &root.path().display().to_string()]));
         assert_eq!(check.code, Some(0), "{check:?}");
     }
+}
+
+#[tokio::test]
+async fn a_start_after_a_kill_begins_with_the_snapshot_that_was_asked_for() {
+    let root = TempDir::new().unwrap();
+    let process = Process::serve(root.path());
+    fill(&process, 0, 30).await;
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let made = admin
+        .create_snapshot(v1::CreateSnapshotRequest::default())
+        .await
+        .expect("a snapshot")
+        .into_inner();
+    assert_eq!(made.records, 30);
+    assert!(made.bytes > 30 * (16 << 10) && made.start_revision <= made.end_revision);
+    fill(&process, 30, 5).await;
+    process.signal(rustix::process::Signal::KILL);
+    drop((admin, process));
+    let check = run(&mut command(&["check", &root.path().display().to_string()]));
+    assert_eq!(check.code, Some(0), "{check:?}");
+    assert!(check.stdout.contains("30 records"), "{check:?}");
+
+    let process = Process::serve(root.path());
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let status = admin.get_status(v1::GetStatusRequest::default()).await;
+    let status = status.expect("a status").into_inner();
+    let recovery = status.recovery.expect("it is loaded");
+    assert_eq!((status.keys, recovery.snapshot_records), (35, 30));
+    assert_eq!(recovery.units, 5, "only what came after is replayed");
+    assert_eq!(status.snapshots.len(), 1);
+    assert_eq!(status.snapshots[0].end_revision, made.end_revision);
 }
 
 #[tokio::test]

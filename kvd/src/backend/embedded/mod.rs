@@ -15,7 +15,7 @@ use kvcore::{
 use super::{
     Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page, PageLimit, Patience,
     Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow, Revealed, Revision,
-    State, Status, Store, Txn, TxnLimits, TxnOutcome,
+    Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome,
 };
 use crate::config::Settings;
 use crate::config::value::{Io, SuspectTail, Sync};
@@ -400,6 +400,10 @@ impl Store for Embedded {
 
     fn status(&self) -> Status {
         self.0.status().into()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(self.0.snapshot()?.into())
     }
 
     fn start_drain(&self) {
