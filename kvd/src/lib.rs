@@ -1,10 +1,10 @@
 //! The daemon as a library: [`start`] a [`Daemon`] from a configuration.
 //!
 //! ```text
-//! main ─► config ─► lifecycle ─► server ─► service ─► backend ─► kvcore
-//!                      │           │          └─► waiter (who waits for the log)
-//!                      │           └─► runtime, accept, serve, front (bytes to calls)
-//!                      └─► telemetry (health, /metrics, logs)
+//! commands ─► config ─► lifecycle ─► server ─► service ─► backend ─► kvcore
+//!                          │           │          └─► waiter (who waits for the log)
+//!                          │           └─► runtime, accept, serve, front (bytes to calls)
+//!                          └─► telemetry (health, /metrics, logs)
 //! ```
 //! Services know a store by [`backend::Store`] alone. [`runtime`], [`serve`] and
 //! [`accept`] know nothing of what is served, so that a bench can put something else
@@ -13,6 +13,7 @@
 pub mod accept;
 pub mod args;
 pub mod backend;
+pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod exit;

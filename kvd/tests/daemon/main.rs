@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod bad_model;
 #[cfg(test)]
+mod config_command;
+#[cfg(test)]
 mod data_model;
 #[cfg(test)]
 mod errors_doc;
