@@ -16,10 +16,13 @@ pub mod backend;
 pub mod commands;
 pub mod config;
 pub mod connection;
+#[cfg(feature = "debug-hooks")]
+mod debug;
 pub mod exit;
 pub mod front;
 pub mod intake;
 pub mod lifecycle;
+pub mod live;
 pub mod runtime;
 pub mod serve;
 pub mod server;
@@ -27,6 +30,6 @@ pub mod service;
 pub mod telemetry;
 pub mod waiter;
 
-pub use lifecycle::{Daemon, start};
+pub use lifecycle::{Daemon, start, start_with};
 /// The allocator of the daemon, for whoever wants to be compared with it.
 pub use tikv_jemallocator::Jemalloc;

@@ -21,7 +21,11 @@ mod process;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod service_manager;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

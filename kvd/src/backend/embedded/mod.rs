@@ -402,6 +402,14 @@ impl Store for Embedded {
         self.0.status().into()
     }
 
+    fn set_memory_max(&self, max_bytes: Option<u64>) {
+        self.0.set_memory_max(max_bytes);
+    }
+
+    fn log_turns(&self) -> u64 {
+        self.0.writer_turns()
+    }
+
     fn start_drain(&self) {
         self.0.start_drain();
     }

@@ -297,6 +297,12 @@ impl Store for Fake {
         }
     }
 
+    fn set_memory_max(&self, _max_bytes: Option<u64>) {}
+
+    fn log_turns(&self) -> u64 {
+        0
+    }
+
     fn start_drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }
