@@ -13,6 +13,8 @@ mod config_command;
 #[cfg(test)]
 mod data_model;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod owed;
