@@ -162,8 +162,10 @@ impl Engine {
     /// gets the same, the writer is stuck in a sync or a copy.
     pub fn writer_turns(&self) -> u64 {
         let log = &self.inner.core.log;
+        // Counted before it is woken: the turn that it is woken for is always a new one.
+        let turns = log.counters.turns.load(Ordering::Relaxed);
         log.watermark.parker().wake();
-        log.counters.turns.load(Ordering::Relaxed)
+        turns
     }
 
     fn counters(&self) -> CounterValues {
