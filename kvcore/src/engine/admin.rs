@@ -158,6 +158,23 @@ impl Engine {
         self.inner.core.sequencer.newest()
     }
 
+    /// Changes the limit on accounted bytes. One below what is in use refuses writes
+    /// that grow until enough is deleted; nothing is removed for it.
+    pub fn set_memory_max(&self, max_bytes: Option<u64>) {
+        self.inner.core.memory.set_max(max_bytes);
+    }
+
+    /// Asks the log's writer for a sign of life: how many turns it has ended. Wakes it, so
+    /// that a later call gets a larger number even if there was nothing to write; if it
+    /// gets the same, the writer is stuck in a sync or a copy.
+    pub fn writer_turns(&self) -> u64 {
+        let log = &self.inner.core.log;
+        // Counted before it is woken: the turn that it is woken for is always a new one.
+        let turns = log.counters.turns.load(Ordering::Relaxed);
+        log.watermark.parker().wake();
+        turns
+    }
+
     fn counters(&self) -> CounterValues {
         let counters = &self.inner.core.log.counters;
         let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);

@@ -108,6 +108,8 @@ pub struct Counters {
     pub sync_nanos: AtomicU64,
     pub bytes: AtomicU64,
     pub rotations: AtomicU64,
+    /// Turns that the writer's thread has ended, also those without work: it lives.
+    pub turns: AtomicU64,
 }
 
 /// What a turn has done.
@@ -520,7 +522,9 @@ pub fn run<U: LogUnit, S: GroupSink<U>>(mut writer: Writer<U, S>) {
     let parker = state.watermark.parker();
     parker.adopt_current();
     loop {
-        match writer.turn() {
+        let turn = writer.turn();
+        state.counters.turns.fetch_add(1, Ordering::Relaxed);
+        match turn {
             Turn::Worked => parker.sleep(Sleep::Nap, GATHER, || writer.is_urgent()),
             Turn::Idle(limit) => {
                 parker.sleep(Sleep::Deep, limit, || writer.has_work());

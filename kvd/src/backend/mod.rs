@@ -195,6 +195,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn status(&self) -> Status;
     /// Makes a snapshot now. Blocks until it counts.
     fn snapshot(&self) -> Result<Snapshot, Error>;
+    /// Changes the limit on memory.
+    fn set_memory_max(&self, max_bytes: Option<u64>);
+    /// A sign of life of whatever writes the log, asked for by this call: the same number
+    /// twice means that it was stuck in between.
+    fn log_turns(&self) -> u64;
     /// New writes are refused from here on.
     fn start_drain(&self);
     /// Ends in order. Blocks; true if the files are marked as closed in order.

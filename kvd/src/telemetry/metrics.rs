@@ -60,7 +60,7 @@ struct Snapshot {
     health: Health,
     connections: usize,
     accepted: u64,
-    refused: [(&'static str, u64); 2],
+    refused: [(&'static str, u64); 3],
     accept_errors: u64,
     held: usize,
     status: Option<Status>,
@@ -82,6 +82,7 @@ impl Snapshot {
             refused: [
                 ("total", load(&caps.refused_total)),
                 ("ip", load(&caps.refused_per_ip)),
+                ("descriptors", load(&caps.refused_descriptors)),
             ],
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),

@@ -525,30 +525,3 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     writes(root.path()).await;
 }
-
-#[tokio::test]
-async fn the_service_manager_is_told() {
-    let root = TempDir::new().unwrap();
-    let path = root.path().join("notify");
-    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let data = root.path().join("data");
-    let arguments = serve_arguments(&data);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let process = Process::spawn(command(&arguments).env("NOTIFY_SOCKET", &path));
-    let told = |wanted: &str| {
-        let mut buffer = [0; 4096];
-        loop {
-            let length = socket.recv(&mut buffer).expect(wanted);
-            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if message.lines().any(|line| line == wanted) {
-                return;
-            }
-        }
-    };
-    told("READY=1");
-    assert_eq!(process.stop().code, Some(0));
-    told("STOPPING=1");
-}

@@ -302,6 +302,12 @@ impl Store for Fake {
         Err(Error::new(ErrorKind::SnapshotFailed, "there is no disk"))
     }
 
+    fn set_memory_max(&self, _max_bytes: Option<u64>) {}
+
+    fn log_turns(&self) -> u64 {
+        0
+    }
+
     fn start_drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }
