@@ -6,6 +6,7 @@
 
 mod ask;
 mod condition;
+pub(crate) mod confirm;
 mod count;
 pub(crate) mod del;
 mod expire;
@@ -34,6 +35,20 @@ use crate::{
     failure::{Exit, Failure, Refusal},
     output::Report,
 };
+
+/// What can follow `kvcli`: the commands, and what runs only alone.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invocation {
+    #[command(flatten)]
+    Command(Command),
+}
+
+impl Invocation {
+    /// Whether the output must be the value's bytes and nothing else.
+    pub(crate) fn wants_exact_bytes(&self) -> bool {
+        matches!(self, Self::Command(command) if command.wants_exact_bytes())
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -84,6 +99,8 @@ pub(crate) enum Command {
 pub(crate) enum Place {
     /// Alone, on the command line.
     CommandLine,
+    /// At the prompt of a session.
+    Prompt,
     /// On a line of a script, which may have to be sent again or not.
     Script { retry: bool },
     /// On a line of a transaction.
@@ -114,8 +131,8 @@ pub(crate) struct Prepared {
     pub(crate) ask: Ask,
     pub(crate) pending: Pending,
     pub(crate) identity: Identity,
-    /// Whether somebody has to be asked first.
-    pub(crate) confirm: bool,
+    /// What somebody has to be asked first.
+    pub(crate) confirm: Option<confirm::Doubt>,
 }
 
 impl Command {
@@ -152,7 +169,7 @@ impl Prepared {
             ask,
             pending,
             identity: Identity::Absent,
-            confirm: false,
+            confirm: None,
         }
     }
 
@@ -167,7 +184,7 @@ impl Prepared {
             return Ok(());
         }
         let wanted = match place {
-            Place::CommandLine => true,
+            Place::CommandLine | Place::Prompt => true,
             Place::Script { retry } => retry,
             Place::Transaction => false,
         };
