@@ -12,6 +12,7 @@
 //! ended is the exit code (see [`failure::Exit`]).
 
 mod args;
+mod bench;
 mod block;
 mod call;
 mod command;
@@ -19,6 +20,7 @@ mod connect;
 mod endpoint;
 mod examples;
 mod failure;
+mod metrics;
 mod output;
 mod progress;
 mod repl;
@@ -81,5 +83,6 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let prepared = command.prepare(&settings.call, Place::CommandLine)?;
             block_on(one_shot(&settings, prepared, &mut output))
         }
+        Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
 }

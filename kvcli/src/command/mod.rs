@@ -25,6 +25,7 @@ mod ttl;
 pub(crate) mod txn;
 
 use clap::Subcommand;
+use kvproto::v1;
 
 pub(crate) use self::{
     ask::{Answer, Ask, Identity},
@@ -41,6 +42,7 @@ use crate::{
 pub(crate) enum Invocation {
     #[command(flatten)]
     Command(Command),
+    Bench(crate::bench::Args),
 }
 
 impl Invocation {
@@ -171,6 +173,16 @@ impl Prepared {
             identity: Identity::Absent,
             confirm: None,
         }
+    }
+
+    /// What the server is asked for how it is.
+    pub(crate) fn status() -> Self {
+        Self::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+    }
+
+    /// A command whose answer is taken as it is.
+    pub(crate) fn unread(ask: Ask) -> Self {
+        Self::new(ask, Pending::Count)
     }
 
     /// Sees to it that a write can be told from another, where it may have to be

@@ -3,7 +3,7 @@
 use kvproto::v1::{self, ServerState};
 use serde_json::{Map, Value};
 
-use super::{Ask, Pending, Prepared};
+use super::Prepared;
 use crate::{
     failure::Exit,
     output::{self, Rows},
@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 impl Args {
     #[expect(clippy::unused_self, reason = "the same shape as every other command")]
     pub(super) fn prepare(self) -> Prepared {
-        Prepared::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+        Prepared::status()
     }
 }
 
