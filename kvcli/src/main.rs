@@ -28,6 +28,7 @@ mod run;
 mod script;
 mod settings;
 mod text;
+mod top;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             let prepared = command.prepare(&settings.call, Place::CommandLine)?;
             block_on(one_shot(&settings, prepared, &mut output))
         }
+        Invocation::Top(args) => top::run(&settings, args, &mut output),
         Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
 }

@@ -63,6 +63,13 @@ struct Sample {
     value: f64,
 }
 
+impl Sample {
+    fn label(&self, name: &str) -> Option<&str> {
+        let found = self.labels.iter().find(|(label, _)| label == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// All figures of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metrics(Vec<Sample>);
@@ -100,7 +107,7 @@ impl Metrics {
     }
 
     /// Reads the text format. None if it is something else.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut samples = Vec::new();
         for line in text.lines() {
             if line == "# EOF" {
@@ -122,6 +129,49 @@ impl Metrics {
             .peekable();
         values.peek()?;
         Some(values.map(|sample| sample.value).sum())
+    }
+
+    /// The sums of a family by one of its labels, in the order of the text; of all,
+    /// or only of those with a code other than Ok.
+    pub(crate) fn by(&self, name: &str, label: &str, failed: bool) -> Vec<(String, f64)> {
+        let mut sums: Vec<(String, f64)> = Vec::new();
+        for sample in self.0.iter().filter(|sample| sample.name == name) {
+            if failed && sample.label("code").is_none_or(|code| code == "Ok") {
+                continue;
+            }
+            let Some(value) = sample.label(label) else {
+                continue;
+            };
+            match sums.iter_mut().find(|(known, _)| known == value) {
+                Some((_, sum)) => *sum += sample.value,
+                None => sums.push((value.to_owned(), sample.value)),
+            }
+        }
+        sums
+    }
+
+    /// The buckets of a histogram for one label value: upper bound and count, both
+    /// rising.
+    pub(crate) fn buckets(&self, name: &str, label: &str, value: &str) -> Vec<(f64, f64)> {
+        let bucket = format!("{name}_bucket");
+        let mut sums: Vec<(f64, f64)> = Vec::new();
+        for sample in self.0.iter().filter(|sample| sample.name == bucket) {
+            if sample.label(label) != Some(value) {
+                continue;
+            }
+            let Some(bound) = sample.label("le").and_then(number) else {
+                continue;
+            };
+            match sums
+                .iter_mut()
+                .find(|(known, _)| known.total_cmp(&bound).is_eq())
+            {
+                Some((_, sum)) => *sum += sample.value,
+                None => sums.push((bound, sample.value)),
+            }
+        }
+        sums.sort_by(|a, b| a.0.total_cmp(&b.0));
+        sums
     }
 }
 
@@ -216,6 +266,22 @@ kvd_request_seconds_bucket{rpc=\"Get\",le=\"0.001\"} 4
     fn figures_are_read() {
         let metrics = Metrics::parse(TEXT).expect("OpenMetrics");
         assert_eq!(metrics.get("kvd_requests_total"), Some(8.0));
+        assert_eq!(
+            metrics.by("kvd_requests_total", "rpc", false),
+            [("Get".to_owned(), 6.0), ("Set".to_owned(), 2.0)]
+        );
+        assert_eq!(
+            metrics.by("kvd_requests_total", "rpc", true),
+            [("Get".to_owned(), 1.0)]
+        );
+        assert_eq!(
+            metrics.by("odd", "a", false),
+            [("x\"},y\n".to_owned(), -1500.0)]
+        );
+        assert_eq!(
+            metrics.buckets("kvd_request_seconds", "rpc", "Get"),
+            [(0.001, 4.0), (f64::INFINITY, 9.0)]
+        );
         assert_eq!(metrics.get("nothing"), None);
     }
 

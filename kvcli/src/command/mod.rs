@@ -30,6 +30,7 @@ use kvproto::v1;
 pub(crate) use self::{
     ask::{Answer, Ask, Identity},
     range::{RangeArgs, all as all_keys},
+    status::state_name,
 };
 use crate::{
     args::CallFlags,
@@ -43,6 +44,7 @@ pub(crate) enum Invocation {
     #[command(flatten)]
     Command(Command),
     Bench(crate::bench::Args),
+    Top(crate::top::Args),
 }
 
 impl Invocation {

@@ -82,7 +82,7 @@ fn recovery_entries(recovery: v1::RecoveryReport) -> Vec<(&'static str, Value)> 
 }
 
 /// `SERVER_STATE_NO_LOG_SPACE` -> `no-log-space`.
-fn state_name(state: i32) -> String {
+pub(crate) fn state_name(state: i32) -> String {
     match ServerState::try_from(state) {
         Ok(state) => {
             let name = state.as_str_name();

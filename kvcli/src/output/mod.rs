@@ -164,9 +164,9 @@ impl Output {
         self.flush_if_full()
     }
 
-    /// Prints text as it is.
-    pub(crate) fn text(&mut self, text: &str) {
-        self.buffer.extend_from_slice(text.as_bytes());
+    /// Prints bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
     pub(crate) fn break_off(&mut self) {

@@ -323,7 +323,7 @@ impl<'a> Session<'a> {
         };
         let text = own::help(&helper.vocabulary, topic, self.paint).map_err(Failure::Usage)?;
         self.output.enter_pager(pager());
-        self.output.text(&text);
+        self.output.bytes(text.as_bytes());
         let shown = self.output.flush();
         let left = self.output.leave_pager().map_err(failure_of_pager)?;
         if left { Ok(()) } else { shown }

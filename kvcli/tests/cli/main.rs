@@ -15,4 +15,5 @@ mod run;
 mod script;
 mod script_retry;
 mod terminal;
+mod top;
 mod txn;
