@@ -22,6 +22,7 @@ mod examples;
 mod failure;
 mod metrics;
 mod output;
+mod package;
 mod progress;
 mod repl;
 mod run;
@@ -85,6 +86,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             block_on(one_shot(&settings, prepared, &mut output))
         }
         Invocation::Top(args) => top::run(&settings, args, &mut output),
+        Invocation::Completions(args) => package::completions(&args, &mut output),
+        Invocation::Man(args) => package::man(&args, &mut output),
         Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
 }

@@ -45,6 +45,10 @@ pub(crate) enum Invocation {
     Command(Command),
     Bench(crate::bench::Args),
     Top(crate::top::Args),
+    #[command(hide = true)]
+    Completions(crate::package::CompletionArgs),
+    #[command(hide = true)]
+    Man(crate::package::ManArgs),
 }
 
 impl Invocation {

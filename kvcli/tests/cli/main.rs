@@ -3,6 +3,7 @@
 
 mod bench;
 mod commands;
+mod docs;
 mod exits;
 mod fake;
 mod keys;
