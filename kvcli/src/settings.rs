@@ -15,6 +15,10 @@ const DEFAULT_WINDOW: u16 = 1_024;
 
 /// What a run needs to know.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that have nothing to do with each other"
+)]
 pub(crate) struct Settings {
     /// In the order they are tried; never empty.
     pub(crate) endpoints: Vec<Endpoint>,
@@ -27,6 +31,8 @@ pub(crate) struct Settings {
     /// Script lines sent and not yet answered.
     pub(crate) window: usize,
     pub(crate) continue_on_error: bool,
+    /// Whether flags were given that only a script has.
+    pub(crate) for_scripts: bool,
     /// Whether a script outlives a broken connection.
     pub(crate) retry: bool,
 }
@@ -69,6 +75,7 @@ impl Settings {
             call: cli.call.clone(),
             window: usize::from(flags.window.unwrap_or(DEFAULT_WINDOW)),
             continue_on_error: flags.continue_on_error,
+            for_scripts,
             retry: flags.retry,
         })
     }

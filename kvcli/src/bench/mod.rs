@@ -21,13 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kvproto::v1::{self, KeyRange, key_range::Range};
+use kvproto::v1::{self, KeyRange, ServerState, key_range::Range};
 use tokio::time::sleep;
 
 pub(crate) use self::plan::Args;
 use self::{
     outcome::{Outcome, Report, Tally},
-    plan::Plan,
     worker::{Phase, Shared},
 };
 use crate::{
@@ -51,7 +50,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let mut caller = connect::connect(settings).await?;
     let plan = args.plan(settings, &caller)?;
-    let status = status(&mut caller).await?;
+    let status = status(&mut caller, settings.timeout).await?;
     if status.keys > 0 && !plan.beside_data {
         return Err(Failure::Usage(format!(
             "the store at {} holds {} keys; --beside-data runs beside them, \
@@ -61,7 +60,7 @@ pub(crate) async fn run(
     }
     let shared = Arc::new(Shared::new(plan, settings));
     let end = load(&shared, &mut caller, &status).await;
-    let cleaned = clean_up(&shared.plan, &mut caller).await;
+    let cleaned = clean_up(&shared, &mut caller).await;
     let (outcome, interrupted) = end?;
     let wrong = outcome.tally.wrong;
     let failed = outcome.tally.failed();
@@ -83,10 +82,23 @@ pub(crate) async fn run(
     })
 }
 
-async fn status(caller: &mut Caller) -> Result<v1::GetStatusResponse, Failure> {
-    match caller.call(&Prepared::status()).await? {
-        Answer::Status(status) => Ok(*status),
-        _ => Err(Failure::Undecided("no status came back".to_owned())),
+async fn status(caller: &mut Caller, timeout: Duration) -> Result<v1::GetStatusResponse, Failure> {
+    let limit = Instant::now() + timeout;
+    loop {
+        let status = match caller.call(&Prepared::status()).await? {
+            Answer::Status(status) => *status,
+            _ => return Err(Failure::Undecided("no status came back".to_owned())),
+        };
+        // Until all is read nobody knows whether the store is empty.
+        if status.state != i32::from(ServerState::Loading) {
+            return Ok(status);
+        }
+        if Instant::now() >= limit {
+            return Err(Failure::Usage(format!(
+                "the server still reads its log after {timeout:?}; wait longer with --timeout"
+            )));
+        }
+        sleep(LOOK).await;
     }
 }
 
@@ -170,7 +182,8 @@ async fn measure(
 }
 
 /// Removes what this run wrote, and says how if it cannot.
-async fn clean_up(plan: &Plan, caller: &mut Caller) -> Result<(), Failure> {
+async fn clean_up(shared: &Shared, caller: &mut Caller) -> Result<(), Failure> {
+    let plan = &shared.plan;
     if plan.keep {
         complain(&format!("kept: the keys that begin with {}", plan.prefix));
         return Ok(());
@@ -184,7 +197,13 @@ async fn clean_up(plan: &Plan, caller: &mut Caller) -> Result<(), Failure> {
     };
     let mut progress = Progress::of_wait();
     let prepared = Prepared::unread(Ask::DeleteRange(request));
-    // The connection of the load may be gone, the daemon may be back.
+    // The connection may be gone and the daemon back.
+    if caller.lifeline.is_lost() {
+        let endpoint = std::slice::from_ref(&plan.endpoint);
+        if let Some(new) = connect::first(endpoint, shared.timeout, &mut Vec::new()).await {
+            *caller = new;
+        }
+    }
     let removed = progress.during(caller.call(&prepared)).await;
     if let Err(failure) = &removed {
         complain(&format!(

@@ -9,14 +9,20 @@ use std::{
     time::Duration,
 };
 
-use kvproto::v1::{KeyRange, ReadLevel, ReadOptions, ScanRequest, key_range::Range};
+use kvproto::v1::{
+    GetStatusRequest, KeyRange, ReadLevel, ReadOptions, ScanRequest, key_range::Range,
+};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
 
 use crate::{
-    call::Caller, command::all_keys, connect, endpoint::Endpoint, failure::Failure,
+    call::Caller,
+    command::all_keys,
+    connect,
+    endpoint::Endpoint,
+    failure::{Failure, Refusal},
     settings::Settings,
 };
 
@@ -109,7 +115,9 @@ impl Link {
             }
             let mut errors = Vec::new();
             let new = connect::first(&self.0.endpoints, self.0.timeout, &mut errors).await;
-            if let Some(caller) = new {
+            if let Some(mut caller) = new
+                && self.answers(&mut caller).await
+            {
                 if self.current().is_none() {
                     self.put(caller);
                 }
@@ -119,6 +127,17 @@ impl Link {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 () = self.0.changed.notified() => {}
             }
+        }
+    }
+
+    /// Whether somebody is behind a connection: a system takes one for a process that
+    /// is just ending.
+    async fn answers(&self, caller: &mut Caller) -> bool {
+        let status = caller.admin.get_status(GetStatusRequest {});
+        match timeout(self.0.timeout, status).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(status)) => !Refusal::from_status(&status).is_undecided(),
+            Err(_) => false,
         }
     }
 

@@ -46,10 +46,10 @@ type Prompt = Editor<Assistant, FileHistory>;
 
 /// Runs a session to its end.
 pub(crate) fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
-    let flags = settings.continue_on_error || settings.retry;
-    if flags {
+    if settings.for_scripts {
         return Err(Failure::usage(
-            "--continue-on-error and --retry are for scripts, and standard input is a terminal",
+            "--window, --continue-on-error and --retry are for scripts, \
+             and standard input is a terminal",
         ));
     }
     let io_thread = IoThread::start()?;

@@ -148,7 +148,7 @@ fn command_help(name: &str, paint: Paint) -> Option<String> {
     let mut out = format!("{}\n\n{about}\n", paint.text(Kind::Heading, usage.trim()));
     let arguments: Vec<_> = command
         .get_arguments()
-        .filter(|arg| !arg.is_hide_set() && !arg.is_global_set())
+        .filter(|arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help")
         .collect();
     if !arguments.is_empty() {
         out.push('\n');

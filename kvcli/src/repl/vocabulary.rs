@@ -78,7 +78,7 @@ fn entry(command: &clap::Command) -> Entry {
         arguments: command.get_positionals().map(argument).collect(),
         options: command
             .get_arguments()
-            .filter(|arg| !arg.is_hide_set())
+            .filter(|arg| !arg.is_hide_set() && arg.get_id() != "help")
             .filter_map(option)
             .collect(),
     }

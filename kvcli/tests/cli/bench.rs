@@ -75,6 +75,15 @@ fn a_store_with_keys_is_left_alone_unless_asked_for() {
     let ended = bench(&fake, &["--count", "10"]).exits(2);
     ended.says("holds 1 keys").says("--beside-data");
     assert_eq!(fake.len(), 1);
+    // While it loads nobody knows what it holds.
+    fake.load_for(2);
+    bench(&fake, &["--count", "10"])
+        .exits(2)
+        .says("--beside-data");
+    fake.load_for(u32::MAX);
+    let ended = bench(&fake, &["--count", "10", "--timeout", "300ms"]);
+    ended.exits(2).says("still reads its log");
+    fake.load_for(0);
     bench(&fake, &["--count", "10", "--beside-data"]).exits(0);
     assert_eq!(fake.value(b"mine").expect("left alone"), "vmine");
     assert_eq!(fake.len(), 1);

@@ -297,12 +297,15 @@ fn lines_of_a_mebibyte() {
     // As a paste that says that it is one, and as a program types.
     terminal.send(format!("\x1b[200~set pasted {value}\x1b[201~\r"));
     until("the paste is there", || fake.value(b"pasted").is_some());
+    // Between two prompts the system itself keeps no more than 4 KiB of a line.
+    terminal.prompt();
     terminal.send(format!("set typed {value}\r"));
     until("what was typed is there", || fake.value(b"typed").is_some());
+    terminal.prompt();
     assert_eq!(fake.value(b"pasted").expect("there").len(), value.len());
     assert_eq!(fake.value(b"typed").expect("there").len(), value.len());
-    terminal.send("\r");
     terminal.send("get '");
+    terminal.expect("get '");
     terminal.send([3]);
     terminal.prompt();
     terminal.end(0);
@@ -412,6 +415,20 @@ fn colours_follow_the_flag_and_the_environment() {
         let raw = terminal.raw();
         assert_eq!(raw.contains(yellow), coloured, "{flag} {no_color}: {raw:?}");
         terminal.end(0);
+    }
+}
+
+#[test]
+fn flags_of_scripts_are_refused() {
+    let (fake, state) = (Fake::start(), state());
+    for flag in ["--retry", "--window 5", "--continue-on-error"] {
+        let mut start = start(&fake, &state);
+        start.args = format!("{} {flag}", start.args);
+        let Some(mut terminal) = Terminal::start(&start) else {
+            return;
+        };
+        terminal.expect("are for scripts");
+        terminal.expect("exit 2");
     }
 }
 

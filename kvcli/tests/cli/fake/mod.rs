@@ -174,6 +174,11 @@ impl Fake {
         self.state().loading = times;
     }
 
+    /// The status says so a few times.
+    pub(crate) fn load_for(&self, times: u32) {
+        self.state().status_loading = times;
+    }
+
     pub(crate) fn mishap(&self, key: &str, mishap: Mishap) {
         self.mishaps(key, mishap, u32::MAX);
     }
