@@ -6,6 +6,7 @@
 
 mod ask;
 mod condition;
+pub(crate) mod confirm;
 mod count;
 pub(crate) mod del;
 mod expire;
@@ -24,16 +25,38 @@ mod ttl;
 pub(crate) mod txn;
 
 use clap::Subcommand;
+use kvproto::v1;
 
 pub(crate) use self::{
     ask::{Answer, Ask, Identity},
     range::{RangeArgs, all as all_keys},
+    status::state_name,
 };
 use crate::{
     args::CallFlags,
     failure::{Exit, Failure, Refusal},
     output::Report,
 };
+
+/// What can follow `kvcli`: the commands, and what runs only alone.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invocation {
+    #[command(flatten)]
+    Command(Command),
+    Bench(crate::bench::Args),
+    Top(crate::top::Args),
+    #[command(hide = true)]
+    Completions(crate::package::CompletionArgs),
+    #[command(hide = true)]
+    Man(crate::package::ManArgs),
+}
+
+impl Invocation {
+    /// Whether the output must be the value's bytes and nothing else.
+    pub(crate) fn wants_exact_bytes(&self) -> bool {
+        matches!(self, Self::Command(command) if command.wants_exact_bytes())
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -84,6 +107,8 @@ pub(crate) enum Command {
 pub(crate) enum Place {
     /// Alone, on the command line.
     CommandLine,
+    /// At the prompt of a session.
+    Prompt,
     /// On a line of a script, which may have to be sent again or not.
     Script { retry: bool },
     /// On a line of a transaction.
@@ -114,8 +139,8 @@ pub(crate) struct Prepared {
     pub(crate) ask: Ask,
     pub(crate) pending: Pending,
     pub(crate) identity: Identity,
-    /// Whether somebody has to be asked first.
-    pub(crate) confirm: bool,
+    /// What somebody has to be asked first.
+    pub(crate) confirm: Option<confirm::Doubt>,
 }
 
 impl Command {
@@ -152,8 +177,18 @@ impl Prepared {
             ask,
             pending,
             identity: Identity::Absent,
-            confirm: false,
+            confirm: None,
         }
+    }
+
+    /// What the server is asked for how it is.
+    pub(crate) fn status() -> Self {
+        Self::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+    }
+
+    /// A command whose answer is taken as it is.
+    pub(crate) fn unread(ask: Ask) -> Self {
+        Self::new(ask, Pending::Count)
     }
 
     /// Sees to it that a write can be told from another, where it may have to be
@@ -167,7 +202,7 @@ impl Prepared {
             return Ok(());
         }
         let wanted = match place {
-            Place::CommandLine => true,
+            Place::CommandLine | Place::Prompt => true,
             Place::Script { retry } => retry,
             Place::Transaction => false,
         };

@@ -3,7 +3,7 @@
 use kvproto::v1::{self, ServerState};
 use serde_json::{Map, Value};
 
-use super::{Ask, Pending, Prepared};
+use super::Prepared;
 use crate::{
     failure::Exit,
     output::{self, Rows},
@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 impl Args {
     #[expect(clippy::unused_self, reason = "the same shape as every other command")]
     pub(super) fn prepare(self) -> Prepared {
-        Prepared::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+        Prepared::status()
     }
 }
 
@@ -82,7 +82,7 @@ fn recovery_entries(recovery: v1::RecoveryReport) -> Vec<(&'static str, Value)> 
 }
 
 /// `SERVER_STATE_NO_LOG_SPACE` -> `no-log-space`.
-fn state_name(state: i32) -> String {
+pub(crate) fn state_name(state: i32) -> String {
     match ServerState::try_from(state) {
         Ok(state) => {
             let name = state.as_str_name();

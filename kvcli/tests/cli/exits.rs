@@ -65,32 +65,6 @@ fn help_and_version_are_0() {
 }
 
 #[test]
-fn a_terminal_without_a_command_is_told_so() {
-    let fake = Fake::start();
-    // script(1) gives the program a terminal.
-    let line = format!(
-        "{} --endpoint {}",
-        env!("CARGO_BIN_EXE_kvcli"),
-        fake.endpoint
-    );
-    let mut command = std::process::Command::new("script");
-    command
-        .args(["-qec", &line, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let Ok(child) = command.stderr(Stdio::piped()).spawn() else {
-        println!("skipped: script(1) is not installed");
-        return;
-    };
-    let ended = wait(child).exits(2);
-    assert!(
-        ended.text().contains("no interactive mode"),
-        "{}",
-        ended.text()
-    );
-}
-
-#[test]
 fn unreachable_is_3() {
     let mut command = kvcli();
     command.args([
