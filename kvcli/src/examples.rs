@@ -72,6 +72,10 @@ pub(crate) const LIST: &[(&str, &[Example])] = &[
     ),
     ("count", &[("count session/", "how many begin so")]),
     (
+        "snapshot",
+        &[("snapshot", "the log before it is not needed for a start")],
+    ),
+    (
         "hash",
         &[("hash", "equal on two servers that hold the same")],
     ),

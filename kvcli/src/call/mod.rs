@@ -112,6 +112,9 @@ impl Caller {
             Ask::Status(r) => Answer::Status(Box::new(body(
                 self.admin.get_status(within(r, left)).await,
             )?)),
+            Ask::Snapshot(r) => {
+                Answer::Snapshot(body(self.admin.create_snapshot(within(r, left)).await)?)
+            }
             Ask::Scan(_) => return Err(Status::internal("a scan is answered in pages")),
         })
     }

@@ -20,6 +20,7 @@ mod record;
 pub(crate) mod rm;
 pub(crate) mod scan;
 pub(crate) mod set;
+mod snapshot;
 mod status;
 mod ttl;
 pub(crate) mod txn;
@@ -100,6 +101,11 @@ pub(crate) enum Command {
     Hash(hash::Args),
     /// Show how the server is
     Status(status::Args),
+    /// Have the server write a snapshot now
+    ///
+    /// The answer comes when it counts: give a large store time with --timeout. One
+    /// that was begun goes on although nobody waits for it.
+    Snapshot(snapshot::Args),
 }
 
 /// Where a command stands.
@@ -131,6 +137,7 @@ pub(crate) enum Pending {
     Txn(txn::Pending),
     Hash,
     Status,
+    Snapshot,
 }
 
 /// A command, ready to be sent.
@@ -165,6 +172,7 @@ impl Command {
             Self::Txn(args) => args.prepare(flags, place)?,
             Self::Hash(args) => args.prepare(flags)?,
             Self::Status(args) => args.prepare(),
+            Self::Snapshot(args) => args.prepare(),
         };
         prepared.identify(flags, place)?;
         Ok(prepared)
@@ -240,6 +248,7 @@ impl Pending {
             (Self::Rm(_), Answer::RangeDelete(result)) => Box::new(rm::Step::new(result)),
             (Self::Txn(pending), Answer::Txn(reply)) => Box::new(pending.read(reply)?),
             (Self::Hash, Answer::Hash(reply)) => Box::new(hash::Report::new(reply)),
+            (Self::Snapshot, Answer::Snapshot(reply)) => Box::new(snapshot::Report::new(reply)),
             (Self::Status, Answer::Status(reply)) => Box::new(status::Report::new(*reply)),
             _ => return Err(mismatch()),
         })

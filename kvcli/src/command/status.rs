@@ -50,6 +50,13 @@ impl Report {
             ("in_flight_operations", status.in_flight_operations.into()),
             ("in_flight_bytes", status.in_flight_bytes.into()),
         ];
+        if let Some(newest) = status.snapshots.last() {
+            entries.extend([
+                ("snapshots", status.snapshots.len().into()),
+                ("snapshot_end_revision", newest.end_revision.into()),
+                ("snapshot_bytes", newest.bytes.into()),
+            ]);
+        }
         if let Some(recovery) = status.recovery {
             entries.extend(recovery_entries(recovery));
         }
@@ -76,6 +83,11 @@ fn recovery_entries(recovery: v1::RecoveryReport) -> Vec<(&'static str, Value)> 
         (
             "recovery_quarantined_bytes",
             recovery.quarantined_bytes.into(),
+        ),
+        ("recovery_snapshot", recovery.snapshot.into()),
+        (
+            "recovery_snapshot_records",
+            recovery.snapshot_records.into(),
         ),
         ("revision_gaps", gaps.into()),
     ]
