@@ -254,8 +254,12 @@ def story_start(options):
 
     poller = threading.Thread(target=poll, daemon=True)
     poller.start()
+    # A reload while loading is no step that the manager may take for the end of the start.
+    check(service.wait_for("STATUS", 10), "no STATUS while loading")
+    service.process.send_signal(signal.SIGHUP)
     took = service.start(options.limit)
     check(took is not None, "killed by the limit although it asks for more time")
+    check(not service.times("RELOADING"), "RELOADING=1 was said while loading")
     code = status_code(options.http)
     over.set()
     poller.join()
@@ -272,6 +276,9 @@ def story_start(options):
     check(percents == sorted(percents) and percents[-1] > 0, f"progress goes {percents}")
     check(took > options.limit, f"it took {took} s, which is within the limit")
     fact(f"the same, heeded", f"ready after {took:.1f} s, time asked for {len(extended)} times")
+    check(len(service.times("READY")) == 1, "READY=1 was said more than once")
+    check("settings read again" in service.tail(), "the reload was not done")
+    fact("SIGHUP while loading", "done, and neither RELOADING=1 nor READY=1 said for it")
     fact("STATUS while loading", f"{len(loading)} reports, the last: {loading[-1]}")
     fact("/readyz before READY=1", f"503 on {early.count(503)} looks, 200 on {early.count(200)}")
     check(not service.times("WATCHDOG"), "WATCHDOG=1 without a watchdog")
