@@ -319,12 +319,17 @@ fn bytes_that_are_no_text_are_dropped_with_their_line() {
         return;
     };
     terminal.prompt();
-    terminal.send(b"set k \xff\xferm --all --yes\r");
+    // More than the editor reads ahead, and in it a line that must not be run.
+    let rest = format!("{}\rrm --all --yes\r", "x".repeat(3_000));
+    terminal.send([b"set k \xff\xfe", rest.as_bytes()].concat());
     terminal.expect("this is no UTF-8");
     terminal.prompt();
     terminal.answer("set b \"\\xff\"");
     assert_eq!(fake.value(b"b").expect("there"), b"\xff"[..]);
     assert_eq!(fake.len(), 2);
+    // The rest is no line of its own either.
+    let raw = terminal.raw();
+    assert!(!raw.contains("unrecognized"), "{}", raw.len());
     terminal.end(0);
 }
 
