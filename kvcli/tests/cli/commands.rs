@@ -337,7 +337,7 @@ fn every_example_in_the_help_runs() {
     let mut script = String::new();
     let order = [
         "set", "get", "mget", "incr", "expire", "ttl", "scan", "count", "hash", "txn", "del", "rm",
-        "status",
+        "status", "snapshot",
     ];
     for command in order {
         script += &examples(command);
@@ -368,4 +368,20 @@ fn every_example_in_the_help_runs() {
             "{name} has no examples that were run"
         );
     }
+}
+
+#[test]
+fn a_snapshot_tells_what_it_holds() {
+    let fake = Fake::start();
+    let raw = run(&fake, &["snapshot"]).exits(0);
+    assert_eq!(
+        raw.text(),
+        "records=3\nbytes=400\nstart_revision=7\nend_revision=9\ntook_ms=2\n"
+    );
+    let line = run(&fake, &["-o", "jsonl", "snapshot"]).exits(0);
+    assert!(
+        line.text().contains("\"end_revision\":9"),
+        "{}",
+        line.text()
+    );
 }

@@ -222,6 +222,8 @@ fn ctrl_c_in_a_script_names_the_open_lines() {
     until("the slow write has arrived", || {
         fake.seen().iter().any(|key| key == "slow")
     });
+    // The line behind it may be on its way still.
+    std::thread::sleep(Duration::from_millis(300));
     signal(i32::try_from(child.id()).expect("an id"), "INT");
     wait(child).exits(130).says("interrupted").says("3-4");
     drop(stdin);
