@@ -10,11 +10,16 @@ use clap::{
 };
 use kvproto::v1::{self, Capability};
 
-use crate::{command::Command, endpoint::Endpoint, output::Format, settings::parse_duration};
+use crate::{
+    command::{Command, Invocation},
+    endpoint::Endpoint,
+    output::{Format, paint::Colour},
+    settings::parse_duration,
+};
 
 const AFTER_HELP: &str = "\
-Without a command, kvcli reads a script from standard input: one command a line,
-'literal' and \"escaped\" fields, # comments. Lines run strictly in order. A
+Without a command, kvcli talks with you on a terminal, and elsewhere reads a
+script from standard input: one command a line, 'literal' and \"escaped\" fields, # comments. Lines run strictly in order. A
 transaction takes several lines, see kvcli txn --help.
 
 Exit codes: 0 done, 1 not found or condition not met, 2 usage, 3 unreachable
@@ -31,7 +36,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) call: CallFlags,
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<Invocation>,
 }
 
 /// What holds for the whole run.
@@ -52,6 +57,9 @@ pub(crate) struct Flags {
     /// Output format [default: table on a terminal, raw otherwise]
     #[arg(short, long, global = true, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+    /// Colours in table, json and jsonl, by the type of what is shown
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Colour,
     /// Lines sent ahead of the last answer [default: 1024]
     #[arg(long, help_heading = "Options of a script", value_name = "LINES", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) window: Option<u16>,

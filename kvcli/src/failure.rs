@@ -185,7 +185,7 @@ impl Refusal {
     }
 
     /// The reason as a script would look for it.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match &self.reason {
             Some(Ok(ErrorReason::Unspecified)) | None => format!("{:?}", self.code),
             Some(Ok(reason)) => reason.wire_name().to_owned(),

@@ -4,42 +4,52 @@
 //! with the environment, [`command`] turns the command into what is asked of the
 //! server, [`call`] asks, the command reads the answer into a report, and one
 //! printer of [`output`] writes it. A script line takes the same way; only
-//! [`script`] stands where [`call`] stood. A transaction is several lines, which
-//! [`block`] reads.
+//! [`script`] stands where [`call`] stood. At the prompt, [`repl`] reads lines as a
+//! script does and runs each as the command line does. A transaction is several
+//! lines, which [`block`] reads.
 //!
 //! Data goes to standard output, everything else to standard error, and how it
 //! ended is the exit code (see [`failure::Exit`]).
 
 mod args;
+mod bench;
 mod block;
 mod call;
 mod command;
 mod connect;
 mod endpoint;
+mod examples;
 mod failure;
+mod metrics;
 mod output;
+mod package;
+mod progress;
+mod repl;
+mod run;
 mod script;
 mod settings;
 mod text;
+mod top;
 
 use std::{
-    cell::Cell,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use crate::{
     args::Cli,
-    command::{Ask, Place, Prepared, rm, scan},
-    failure::{Exit, Failure, complain},
+    command::{Invocation, Place},
+    failure::{Exit, Failure},
     output::Output,
+    run::{block_on, one_shot},
     settings::Settings,
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = examples::attached().try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are printed the same way, and are no failure. A
@@ -63,77 +73,21 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let settings = Settings::resolve(&cli, io::stdout().is_terminal())?;
-    let mut output = Output::new(settings.format);
-    let Some(command) = cli.command else {
+    let mut output = Output::new(settings.format, settings.screen);
+    let Some(invocation) = cli.command else {
         if io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "no command given, and this version has no interactive mode; \
-                 see `kvcli --help`, or pipe in a script: echo 'get KEY' | kvcli",
-            ));
+            return repl::run(&settings, output);
         }
         return block_on(script::run(&settings, &mut output));
     };
-    let prepared = command.prepare(&settings.call, Place::CommandLine)?;
-    block_on(one_shot(&settings, prepared, &mut output))
-}
-
-/// Runs to the end or to Ctrl-C. What the runtime still holds then, such as a
-/// read of standard input, is not waited for.
-fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-    let end = runtime.block_on(work);
-    runtime.shutdown_background();
-    end
-}
-
-async fn one_shot(
-    settings: &Settings,
-    prepared: Prepared,
-    output: &mut Output,
-) -> Result<Exit, Failure> {
-    let interrupted = prepared.interrupted();
-    let asked = Cell::new(false);
-    tokio::select! {
-        end = ask_and_print(settings, prepared, output, &asked) => end,
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
-            let open = if asked.get() { interrupted } else { ": nothing was sent" };
-            Err(Failure::Interrupted(open.to_owned()))
+    match invocation {
+        Invocation::Command(command) => {
+            let prepared = command.prepare(&settings.call, Place::CommandLine)?;
+            block_on(one_shot(&settings, prepared, &mut output))
         }
+        Invocation::Top(args) => top::run(&settings, args, &mut output),
+        Invocation::Completions(args) => package::completions(&args, &mut output),
+        Invocation::Man(args) => package::man(&args, &mut output),
+        Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
-}
-
-async fn ask_and_print(
-    settings: &Settings,
-    prepared: Prepared,
-    output: &mut Output,
-    asked: &Cell<bool>,
-) -> Result<Exit, Failure> {
-    let mut caller = connect::connect(settings).await?;
-    if let Ask::Scan(request) = &prepared.ask {
-        asked.set(true);
-        scan::print(&mut caller, request, output).await?;
-        output.flush()?;
-        return Ok(Exit::Success);
-    }
-    if let Ask::DeleteRange(request) = &prepared.ask
-        && prepared.confirm
-        && !rm::confirm(&mut caller, request).await?
-    {
-        return Ok(Exit::Negative);
-    }
-    asked.set(true);
-    let answer = caller.call(&prepared).await?;
-    let report = prepared.pending.read(answer)?;
-    output.print(report.as_ref())?;
-    output.flush()?;
-    for problem in report.problems() {
-        complain(&problem);
-    }
-    // Flushed so that it stands after what a terminal shows of the data.
-    let _ = io::stderr().flush();
-    Ok(report.exit())
 }

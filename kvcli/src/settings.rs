@@ -1,13 +1,13 @@
 //! Flags and environment, resolved into what a run needs.
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use crate::{
     args::{CallFlags, Cli},
-    command::Command,
+    command::Invocation,
     endpoint::{self, Endpoint},
     failure::Failure,
-    output::Format,
+    output::{Format, Screen, paint::Paint},
 };
 
 const ENDPOINT_VARIABLE: &str = "KVCLI_ENDPOINT";
@@ -15,15 +15,24 @@ const DEFAULT_WINDOW: u16 = 1_024;
 
 /// What a run needs to know.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that have nothing to do with each other"
+)]
 pub(crate) struct Settings {
     /// In the order they are tried; never empty.
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) timeout: Duration,
     pub(crate) format: Format,
+    pub(crate) screen: Screen,
+    /// Whether the prompt has colours; it is on the terminal in any case.
+    pub(crate) prompt_paint: bool,
     pub(crate) call: CallFlags,
     /// Script lines sent and not yet answered.
     pub(crate) window: usize,
     pub(crate) continue_on_error: bool,
+    /// Whether flags were given that only a script has.
+    pub(crate) for_scripts: bool,
     /// Whether a script outlives a broken connection.
     pub(crate) retry: bool,
 }
@@ -42,7 +51,10 @@ impl Settings {
                 "--request-id names one write; in a script it stands on the line of the write",
             ));
         }
-        let exact = cli.command.as_ref().is_some_and(Command::wants_exact_bytes);
+        let exact = cli
+            .command
+            .as_ref()
+            .is_some_and(Invocation::wants_exact_bytes);
         let format = match flags.output {
             Some(format) if exact && format != Format::Raw => {
                 return Err(Failure::usage("--no-newline needs the raw format (-o raw)"));
@@ -55,12 +67,24 @@ impl Settings {
             endpoints: endpoints(&flags.endpoint)?,
             timeout: flags.timeout,
             format,
+            screen: Screen {
+                paint: Paint(flags.color.wanted(on_terminal)),
+                width: if on_terminal { terminal_width() } else { None },
+            },
+            prompt_paint: flags.color.wanted(true),
             call: cli.call.clone(),
             window: usize::from(flags.window.unwrap_or(DEFAULT_WINDOW)),
             continue_on_error: flags.continue_on_error,
+            for_scripts,
             retry: flags.retry,
         })
     }
+}
+
+/// Columns of the terminal that standard output is.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 fn endpoints(given: &[Endpoint]) -> Result<Vec<Endpoint>, Failure> {

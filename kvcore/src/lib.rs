@@ -17,7 +17,7 @@
 //! | 0 vocabulary | [`base`] |
 //! | 1 files and bytes | [`disk`], [`mod@format`] |
 //! | 2 log and memory | [`log`], [`store`] |
-//! | 3 features | [`dedup`], [`expiry`] |
+//! | 3 features | [`dedup`], [`expiry`], [`snapshot`] |
 //! | 4 the door, and recovery | [`commit`], [`recovery`] |
 //! | 5 facade | [`engine`] |
 //!
@@ -32,6 +32,7 @@ pub mod expiry;
 pub mod format;
 pub mod log;
 pub mod recovery;
+pub mod snapshot;
 pub mod store;
 
 pub use base::limits::Limits;
@@ -44,9 +45,11 @@ pub use commit::{
     TxnOutcome, TxnResult, UnitOutcome, Unmet,
 };
 pub use disk::{Environment, LogIo};
-pub use engine::options::{Durability, Options, ReadLevel};
-pub use engine::{Closed, Digest, Digester, Engine, EngineState, Status};
+pub use engine::options::{Durability, Options, ReadLevel, SnapshotOptions};
+pub use engine::{
+    Closed, Digest, Digester, Engine, EngineState, SnapshotError, SnapshotInfo, Status,
+};
 pub use log::SyncPolicy;
 pub use recovery::verify::{CheckReport, Verdict, check};
-pub use recovery::{LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
+pub use recovery::{DamagedSnapshot, LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
 pub use store::Record;

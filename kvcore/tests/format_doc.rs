@@ -17,6 +17,10 @@ use kvcore::format::manifest::{
 use kvcore::format::segment_header::{
     HEADER_FIELDS, SEGMENT_HEADER_BYTES, SEGMENT_MAJOR, SEGMENT_MINOR,
 };
+use kvcore::format::snapshot::{
+    BLOCK_FIELDS, BLOCK_HEAD_BYTES, BLOCK_PAYLOAD_CAP, BlockKind, END_FIELDS, SNAPSHOT_FIELDS,
+    SNAPSHOT_HEADER_BYTES, SNAPSHOT_MAJOR, SNAPSHOT_MINOR,
+};
 use kvcore::format::unit::{CAUSES, OP_CODES, OUTCOME_BYTES, REQUEST_ID_BYTES, UNIT_KINDS, bits};
 
 fn root() -> PathBuf {
@@ -92,6 +96,9 @@ fn layouts() {
     assert_layout("### Head", &HEAD_FIELDS);
     assert_layout("### SEAL payload", &SEAL_FIELDS);
     assert_layout("## MANIFEST", &MANIFEST_FIELDS);
+    assert_layout("## Snapshot", &SNAPSHOT_FIELDS);
+    assert_layout("### Block", &BLOCK_FIELDS);
+    assert_layout("### End", &END_FIELDS);
 }
 
 #[test]
@@ -106,6 +113,8 @@ fn codes() {
     assert_numbers("## Unit", ["number", "cause"], &causes);
     let bits = bits::ALL.map(|(bit, name)| (u64::from(bit.trailing_zeros()), name.to_owned()));
     assert_numbers("## Unit", ["bit", "field"], &bits);
+    let blocks = numbered(&BlockKind::ALL, |kind| kind as u8);
+    assert_numbers("### Block", ["number", "block"], &blocks);
     let tags = TAGS.map(|(tag, name)| (u64::from(tag), name.to_owned()));
     assert_numbers("## MANIFEST", ["tag", "field"], &tags);
 }
@@ -128,6 +137,9 @@ fn limits() {
         ("MANIFEST", MANIFEST_BYTES_CAP),
         ("gaps", GAPS_CAP),
         ("snapshots", SNAPSHOTS_CAP),
+        ("snapshot header", SNAPSHOT_HEADER_BYTES),
+        ("block head", BLOCK_HEAD_BYTES),
+        ("block payload", BLOCK_PAYLOAD_CAP),
     ];
     let coded = coded.map(|(name, value)| vec![name.to_owned(), value.to_string()]);
     assert_eq!(table("## Limits", &["limit", "value"]), coded);
@@ -139,6 +151,7 @@ fn versions() {
     for (major, minor) in [
         (SEGMENT_MAJOR, SEGMENT_MINOR),
         (MANIFEST_MAJOR, MANIFEST_MINOR),
+        (SNAPSHOT_MAJOR, SNAPSHOT_MINOR),
     ] {
         assert!(document.contains(&format!("Format version: **{major}.{minor}**")));
     }

@@ -20,18 +20,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["base"]),
     ("dedup", &["base"]),
     ("expiry", &["base", "store"]),
+    ("snapshot", &["base", "disk", "format", "store", "dedup"]),
     (
         "commit",
         &["base", "format", "log", "store", "dedup", "expiry"],
     ),
     (
         "recovery",
-        &["base", "disk", "format", "log", "store", "dedup"],
+        &[
+            "base", "disk", "format", "log", "store", "dedup", "snapshot",
+        ],
     ),
     (
         "engine",
         &[
-            "base", "disk", "format", "log", "store", "dedup", "expiry", "commit", "recovery",
+            "base", "disk", "format", "log", "store", "dedup", "expiry", "snapshot", "commit",
+            "recovery",
         ],
     ),
 ];

@@ -268,6 +268,14 @@ fn under_never_somebody_who_waits_gets_the_sync() {
         .unwrap();
 }
 
+/// The thread of the log answers whoever watches it: a restart would mend nothing.
+fn alive(store: &Engine) {
+    let turns = store.writer_turns();
+    eventually("a turn of the log's thread", || {
+        store.writer_turns() > turns
+    });
+}
+
 #[test]
 fn a_full_log_never_leaves_an_applied_unit_unlogged() {
     let segment = 128 << 20;
@@ -318,6 +326,7 @@ fn a_full_log_never_leaves_an_applied_unit_unlogged() {
         store.watermark().logged(),
         "applied and not logged"
     );
+    alive(&store);
 
     // A store that is full can be emptied.
     let gone = store
@@ -368,6 +377,7 @@ fn a_failed_sync_poisons_writes_and_leaves_durable_reads() {
         disk.sync_count() <= syncs + 2,
         "a file is never synced again after a failure"
     );
+    alive(&store);
     assert!(
         store.close(Duration::from_secs(60)).is_err(),
         "no clean MANIFEST after a failure"

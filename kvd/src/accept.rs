@@ -1,5 +1,12 @@
 //! Accepting connections: prepare each socket, hold it against the caps, deal it.
+//!
+//! A process without a free descriptor cannot accept, and so cannot even refuse: the
+//! connection would wait in the kernel's queue, its peer would hang, and the listener
+//! would stay ready and keep a core busy. So one descriptor is kept in reserve. It is
+//! given up for the moment that it takes to accept the next connection and to close it;
+//! then there is a pause, because those that are open need the time to end.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +47,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until dropped.
 pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
+    let mut reserve = Reserve::new();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -58,10 +66,41 @@ pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
                 caps.accept_errors.fetch_add(1, Ordering::Relaxed);
                 if exhausted(&error) {
                     tracing::warn!(%error, "cannot accept connections");
+                    let refused = reserve.refuse(&listener).await;
+                    caps.refused_descriptors
+                        .fetch_add(refused, Ordering::Relaxed);
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 }
             }
         }
+    }
+}
+
+/// One descriptor for hard times.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Closes the connections that wait, with the reserve for a descriptor. Returns how
+    /// many; none if there was no reserve or nobody waits.
+    async fn refuse(&mut self, listener: &TcpListener) -> u64 {
+        // Whoever is in a queue longer than the kernel's comes again.
+        let mut refused = 0;
+        while refused < BACKLOG.unsigned_abs().into() && self.0.take().is_some() {
+            // What waits is there at once; nobody may wait here without the reserve.
+            let next = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+            let closed = matches!(next, Ok(Ok(_)));
+            drop(next);
+            *self = Self::new();
+            if !closed {
+                break;
+            }
+            refused += 1;
+        }
+        refused
     }
 }
 

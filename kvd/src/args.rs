@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 
@@ -35,6 +35,56 @@ pub enum Command {
         /// The data directory.
         dir: PathBuf,
     },
+    /// Look at settings: a sample of the file, what is wrong with one, what counts.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a file with every setting in it: what it does, unit, range and default.
+    Default {
+        /// As a file for --config, as JSON, or as the page of the documentation.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: SampleForm,
+    },
+    /// Name everything that is wrong with a file, and with the environment and the flags
+    /// given, without starting anything. Exits with 0, or with 78 if anything is wrong.
+    Check {
+        /// The file; the same as --config.
+        #[arg(conflicts_with = "config")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        serve: ServeArgs,
+        /// For people or for programs.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+    /// Print every value that kvd would serve with, and where it comes from.
+    Show {
+        #[command(flatten)]
+        serve: ServeArgs,
+        /// For people or for programs.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Form,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SampleForm {
+    #[default]
+    Toml,
+    Json,
+    Markdown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -42,6 +92,9 @@ pub struct ServeArgs {
     /// Read settings from this TOML file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Use this profile of the file [default: the one of KVD_PROFILE, if that is set].
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Directory of the store [default: ./kvd-data].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
@@ -107,6 +160,7 @@ impl ServeArgs {
             .map(|(key, value)| (key.clone(), value.clone(), format!("--set {key}={value}")));
         Sources {
             file: self.config.clone(),
+            profile: self.profile.clone(),
             environment: std::env::vars_os().collect(),
             flags: named.chain(set).collect(),
         }

@@ -18,28 +18,37 @@ use tonic::transport::server::Connected;
 /// there are and were.
 #[derive(Debug)]
 pub struct Caps {
-    total: usize,
-    per_ip: usize,
+    total: AtomicUsize,
+    per_ip: AtomicUsize,
     open: Mutex<HashMap<IpAddr, usize>>,
     now: AtomicUsize,
     pub accepted: AtomicU64,
     pub refused_total: AtomicU64,
     pub refused_per_ip: AtomicU64,
+    /// For want of a file descriptor.
+    pub refused_descriptors: AtomicU64,
     pub accept_errors: AtomicU64,
 }
 
 impl Caps {
     pub fn new(total: usize, per_ip: usize) -> Arc<Self> {
         Arc::new(Self {
-            total,
-            per_ip,
+            total: AtomicUsize::new(total),
+            per_ip: AtomicUsize::new(per_ip),
             open: Mutex::default(),
             now: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused_total: AtomicU64::new(0),
             refused_per_ip: AtomicU64::new(0),
+            refused_descriptors: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
         })
+    }
+
+    /// Changes the caps. Those that are open stay, however many they are.
+    pub fn set(&self, total: usize, per_ip: usize) {
+        self.total.store(total, Ordering::Relaxed);
+        self.per_ip.store(per_ip, Ordering::Relaxed);
     }
 
     /// Connections that are open.
@@ -50,16 +59,16 @@ impl Caps {
     /// A place for a connection from `ip`, unless a cap is reached: counted then.
     pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
         let mut open = self.open.lock();
-        if self.now.load(Ordering::Relaxed) >= self.total {
+        if self.now.load(Ordering::Relaxed) >= self.total.load(Ordering::Relaxed) {
             self.refused_total.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let from_ip = open.entry(ip).or_default();
-        if *from_ip >= self.per_ip {
+        let from_ip = open.get(&ip).copied().unwrap_or_default();
+        if from_ip >= self.per_ip.load(Ordering::Relaxed) {
             self.refused_per_ip.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        *from_ip += 1;
+        open.insert(ip, from_ip + 1);
         self.now.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Some(Place {

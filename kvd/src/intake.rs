@@ -33,29 +33,41 @@ const HEADER: usize = 5;
 /// reference count.
 #[derive(Debug)]
 pub struct Intake {
-    limit: usize,
-    held: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
+}
+
+/// What may be held, and what is.
+#[derive(Debug)]
+struct Budget {
+    limit: AtomicUsize,
+    held: AtomicUsize,
 }
 
 impl Intake {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            limit,
-            held: Arc::default(),
+            budget: Arc::new(Budget {
+                limit: AtomicUsize::new(limit),
+                held: AtomicUsize::new(0),
+            }),
         })
     }
 
     /// The same budget for another runtime.
     pub fn for_runtime(&self) -> Arc<Self> {
         Arc::new(Self {
-            limit: self.limit,
-            held: Arc::clone(&self.held),
+            budget: Arc::clone(&self.budget),
         })
     }
 
     /// Bytes held now.
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.budget.held.load(Ordering::Relaxed)
+    }
+
+    /// Changes the budget of all runtimes. What is held already stays.
+    pub fn set_limit(&self, limit: usize) {
+        self.budget.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Counts what comes out of `body`.
@@ -93,11 +105,12 @@ impl Hold {
         if bytes == self.bytes {
             return Ok(());
         }
-        let held = &self.intake.held;
+        let Budget { limit, held } = &*self.intake.budget;
+        let limit = limit.load(Ordering::Relaxed);
         held.fetch_sub(self.bytes, Ordering::Relaxed);
         self.bytes = 0;
         let now = held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if now <= self.intake.limit {
+        if now <= limit {
             self.bytes = bytes;
             return Ok(());
         }
@@ -105,9 +118,8 @@ impl Hold {
         Err(Refusal::new(
             Reason::Overloaded,
             format!(
-                "requests that are still arriving hold {now} bytes; the limit is {} \
-                 (server.request_memory): send again later",
-                self.intake.limit
+                "requests that are still arriving hold {now} bytes; the limit is {limit} \
+                 (server.request_memory): send again later"
             ),
         ))
     }
@@ -116,7 +128,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.intake.held.fetch_sub(self.bytes, Ordering::Relaxed);
+            let held = &self.intake.budget.held;
+            held.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The daemon as a library: [`start`] a [`Daemon`] from a configuration.
 //!
 //! ```text
-//! main ─► config ─► lifecycle ─► server ─► service ─► backend ─► kvcore
-//!                      │           │          └─► waiter (who waits for the log)
-//!                      │           └─► runtime, accept, serve, front (bytes to calls)
-//!                      └─► telemetry (health, /metrics, logs)
+//! commands ─► config ─► lifecycle ─► server ─► service ─► backend ─► kvcore
+//!                          │           │          └─► waiter (who waits for the log)
+//!                          │           └─► runtime, accept, serve, front (bytes to calls)
+//!                          └─► telemetry (health, /metrics, logs)
 //! ```
 //! Services know a store by [`backend::Store`] alone. [`runtime`], [`serve`] and
 //! [`accept`] know nothing of what is served, so that a bench can put something else
@@ -13,12 +13,16 @@
 pub mod accept;
 pub mod args;
 pub mod backend;
+pub mod commands;
 pub mod config;
 pub mod connection;
+#[cfg(feature = "debug-hooks")]
+mod debug;
 pub mod exit;
 pub mod front;
 pub mod intake;
 pub mod lifecycle;
+pub mod live;
 pub mod runtime;
 pub mod serve;
 pub mod server;
@@ -26,6 +30,6 @@ pub mod service;
 pub mod telemetry;
 pub mod waiter;
 
-pub use lifecycle::{Daemon, start};
+pub use lifecycle::{Daemon, start, start_with};
 /// The allocator of the daemon, for whoever wants to be compared with it.
 pub use tikv_jemallocator::Jemalloc;

@@ -88,7 +88,7 @@ pub struct Waiters {
     cut: AtomicBool,
     tick: AtomicU32,
     /// Ticks a wait may last.
-    limit: u32,
+    limit: AtomicU32,
 }
 
 impl fmt::Debug for Waiters {
@@ -97,6 +97,11 @@ impl fmt::Debug for Waiters {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Looks at the clock after which a wait has lasted for `limit`.
+fn ticks(limit: Duration) -> u32 {
+    u32::try_from(limit.as_secs()).unwrap_or(u32::MAX / 2) + 1
 }
 
 impl Waiters {
@@ -110,8 +115,13 @@ impl Waiters {
             driver: AtomicWaker::new(),
             cut: AtomicBool::new(false),
             tick: AtomicU32::new(0),
-            limit: u32::try_from(limit.as_secs()).unwrap_or(u32::MAX / 2) + 1,
+            limit: AtomicU32::new(ticks(limit)),
         })
+    }
+
+    /// Changes the limit of waits that begin from here on.
+    pub fn set_limit(&self, limit: Duration) {
+        self.limit.store(ticks(limit), Ordering::Relaxed);
     }
 
     /// Waits, live and dead.
@@ -298,7 +308,8 @@ impl Waiters {
     }
 
     fn enter(&self, revision: Revision, level: Level, waker: &Waker) -> Entry {
-        let expires = self.tick.load(Ordering::Relaxed).saturating_add(self.limit);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let expires = self.tick.load(Ordering::Relaxed).saturating_add(limit);
         let mut inner = self.inner.lock();
         let slot = inner.allocate(expires, waker.clone());
         let generation = inner.slots[slot as usize].generation;

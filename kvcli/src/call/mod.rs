@@ -15,7 +15,7 @@ pub(crate) use self::{
 };
 use crate::{
     command::{Answer, Ask, Identity, Prepared},
-    connect,
+    connect::{self, Lifeline},
     endpoint::Endpoint,
     failure::Failure,
 };
@@ -25,18 +25,26 @@ use crate::{
 const MAX_REPLY: usize = 32 * 1024 * 1024;
 
 /// One connection to a server.
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) kv: KvServiceClient<Channel>,
-    admin: AdminServiceClient<Channel>,
-    endpoint: Endpoint,
+    pub(crate) admin: AdminServiceClient<Channel>,
+    pub(crate) lifeline: Lifeline,
+    pub(crate) endpoint: Endpoint,
     timeout: Duration,
 }
 
 impl Caller {
-    pub(crate) fn new(channel: Channel, endpoint: Endpoint, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        channel: Channel,
+        lifeline: Lifeline,
+        endpoint: Endpoint,
+        timeout: Duration,
+    ) -> Self {
         Self {
             kv: KvServiceClient::new(channel.clone()).max_decoding_message_size(MAX_REPLY),
             admin: AdminServiceClient::new(channel).max_decoding_message_size(MAX_REPLY),
+            lifeline,
             endpoint,
             timeout,
         }
@@ -73,8 +81,8 @@ impl Caller {
     pub(crate) async fn reconnect(&mut self, patience: &mut Patience) -> Result<(), Failure> {
         loop {
             match connect::open(&self.endpoint, patience.left()).await {
-                Ok(channel) => {
-                    *self = Self::new(channel, self.endpoint.clone(), self.timeout);
+                Ok((channel, lifeline)) => {
+                    *self = Self::new(channel, lifeline, self.endpoint.clone(), self.timeout);
                     return Ok(());
                 }
                 Err(error) => {
@@ -104,6 +112,9 @@ impl Caller {
             Ask::Status(r) => Answer::Status(Box::new(body(
                 self.admin.get_status(within(r, left)).await,
             )?)),
+            Ask::Snapshot(r) => {
+                Answer::Snapshot(body(self.admin.create_snapshot(within(r, left)).await)?)
+            }
             Ask::Scan(_) => return Err(Status::internal("a scan is answered in pages")),
         })
     }

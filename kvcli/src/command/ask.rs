@@ -26,6 +26,7 @@ pub(crate) enum Ask {
     DeleteRange(v1::DeleteRangeRequest),
     Hash(v1::HashRequest),
     Status(v1::GetStatusRequest),
+    Snapshot(v1::CreateSnapshotRequest),
 }
 
 /// What the server answered.
@@ -47,6 +48,7 @@ pub(crate) enum Answer {
     DeleteRange(v1::DeleteRangeResponse),
     Hash(v1::HashResponse),
     Status(Box<v1::GetStatusResponse>),
+    Snapshot(v1::CreateSnapshotResponse),
 }
 
 /// How the server can tell a request from another.
@@ -77,7 +79,8 @@ impl Ask {
             | Self::Scan(_)
             | Self::Count(_)
             | Self::Hash(_)
-            | Self::Status(_) => false,
+            | Self::Status(_)
+            | Self::Snapshot(_) => false,
         }
     }
 
@@ -146,7 +149,7 @@ impl Ask {
             Self::Txn(request) => Operation::Txn(request),
             Self::Count(request) => Operation::Count(request),
             Self::DeleteRange(request) => Operation::DeleteRange(request),
-            Self::Scan(_) | Self::Hash(_) | Self::Status(_) => return None,
+            Self::Scan(_) | Self::Hash(_) | Self::Status(_) | Self::Snapshot(_) => return None,
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod condition;
+pub(crate) mod confirm;
 mod count;
 pub(crate) mod del;
 mod expire;
@@ -19,21 +20,44 @@ mod record;
 pub(crate) mod rm;
 pub(crate) mod scan;
 pub(crate) mod set;
+mod snapshot;
 mod status;
 mod ttl;
 pub(crate) mod txn;
 
 use clap::Subcommand;
+use kvproto::v1;
 
 pub(crate) use self::{
     ask::{Answer, Ask, Identity},
     range::{RangeArgs, all as all_keys},
+    status::state_name,
 };
 use crate::{
     args::CallFlags,
     failure::{Exit, Failure, Refusal},
     output::Report,
 };
+
+/// What can follow `kvcli`: the commands, and what runs only alone.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invocation {
+    #[command(flatten)]
+    Command(Command),
+    Bench(crate::bench::Args),
+    Top(crate::top::Args),
+    #[command(hide = true)]
+    Completions(crate::package::CompletionArgs),
+    #[command(hide = true)]
+    Man(crate::package::ManArgs),
+}
+
+impl Invocation {
+    /// Whether the output must be the value's bytes and nothing else.
+    pub(crate) fn wants_exact_bytes(&self) -> bool {
+        matches!(self, Self::Command(command) if command.wants_exact_bytes())
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -77,6 +101,11 @@ pub(crate) enum Command {
     Hash(hash::Args),
     /// Show how the server is
     Status(status::Args),
+    /// Have the server write a snapshot now
+    ///
+    /// The answer comes when it counts: give a large store time with --timeout. One
+    /// that was begun goes on although nobody waits for it.
+    Snapshot(snapshot::Args),
 }
 
 /// Where a command stands.
@@ -84,6 +113,8 @@ pub(crate) enum Command {
 pub(crate) enum Place {
     /// Alone, on the command line.
     CommandLine,
+    /// At the prompt of a session.
+    Prompt,
     /// On a line of a script, which may have to be sent again or not.
     Script { retry: bool },
     /// On a line of a transaction.
@@ -106,6 +137,7 @@ pub(crate) enum Pending {
     Txn(txn::Pending),
     Hash,
     Status,
+    Snapshot,
 }
 
 /// A command, ready to be sent.
@@ -114,8 +146,8 @@ pub(crate) struct Prepared {
     pub(crate) ask: Ask,
     pub(crate) pending: Pending,
     pub(crate) identity: Identity,
-    /// Whether somebody has to be asked first.
-    pub(crate) confirm: bool,
+    /// What somebody has to be asked first.
+    pub(crate) confirm: Option<confirm::Doubt>,
 }
 
 impl Command {
@@ -140,6 +172,7 @@ impl Command {
             Self::Txn(args) => args.prepare(flags, place)?,
             Self::Hash(args) => args.prepare(flags)?,
             Self::Status(args) => args.prepare(),
+            Self::Snapshot(args) => args.prepare(),
         };
         prepared.identify(flags, place)?;
         Ok(prepared)
@@ -152,8 +185,18 @@ impl Prepared {
             ask,
             pending,
             identity: Identity::Absent,
-            confirm: false,
+            confirm: None,
         }
+    }
+
+    /// What the server is asked for how it is.
+    pub(crate) fn status() -> Self {
+        Self::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+    }
+
+    /// A command whose answer is taken as it is.
+    pub(crate) fn unread(ask: Ask) -> Self {
+        Self::new(ask, Pending::Count)
     }
 
     /// Sees to it that a write can be told from another, where it may have to be
@@ -167,7 +210,7 @@ impl Prepared {
             return Ok(());
         }
         let wanted = match place {
-            Place::CommandLine => true,
+            Place::CommandLine | Place::Prompt => true,
             Place::Script { retry } => retry,
             Place::Transaction => false,
         };
@@ -205,6 +248,7 @@ impl Pending {
             (Self::Rm(_), Answer::RangeDelete(result)) => Box::new(rm::Step::new(result)),
             (Self::Txn(pending), Answer::Txn(reply)) => Box::new(pending.read(reply)?),
             (Self::Hash, Answer::Hash(reply)) => Box::new(hash::Report::new(reply)),
+            (Self::Snapshot, Answer::Snapshot(reply)) => Box::new(snapshot::Report::new(reply)),
             (Self::Status, Answer::Status(reply)) => Box::new(status::Report::new(*reply)),
             _ => return Err(mismatch()),
         })

@@ -2,22 +2,22 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
 };
 
-use kvproto::v1;
+use kvproto::v1::{self, key_range};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{
-    Answer, Ask, Pending as AnyPending, Place, Prepared, RangeArgs, mismatch,
-    range::{self, describe},
+    Answer, Ask, Pending as AnyPending, Place, Prepared, RangeArgs,
+    confirm::Doubt,
+    mismatch, range,
     record::{insert_header, insert_replayed, is_durable},
 };
 use crate::{
     args::CallFlags,
     call::Caller,
-    failure::{Exit, Failure, complain},
+    failure::{Exit, Failure},
     output::{self, Rows, number_line},
 };
 
@@ -73,12 +73,19 @@ impl Args {
             }
         };
         let sure = self.yes || self.dry_run || place == Place::Transaction;
-        let can_ask = place == Place::CommandLine && io::stdin().is_terminal();
+        let can_ask = match place {
+            Place::CommandLine => io::stdin().is_terminal(),
+            Place::Prompt => true,
+            Place::Script { .. } | Place::Transaction => false,
+        };
         if !sure && !can_ask {
             return Err(Failure::usage(
                 "rm asks before it removes, and here is nobody to ask; say --yes or --dry-run",
             ));
         }
+        let doubt = Doubt::Range {
+            whole: matches!(range.range, Some(key_range::Range::All(_))),
+        };
         let request = v1::DeleteRangeRequest {
             range: Some(range),
             atomic: self.chunked.then_some(false),
@@ -90,16 +97,16 @@ impl Args {
             dry_run: self.dry_run,
         };
         let mut prepared = Prepared::new(Ask::DeleteRange(request), AnyPending::Rm(pending));
-        prepared.confirm = !sure;
+        prepared.confirm = (!sure).then_some(doubt);
         Ok(prepared)
     }
 }
 
-/// Shows how many keys would go and asks the person at the terminal.
-pub(crate) async fn confirm(
+/// How many keys would go.
+pub(super) async fn count(
     caller: &mut Caller,
     request: &v1::DeleteRangeRequest,
-) -> Result<bool, Failure> {
+) -> Result<i64, Failure> {
     let dry = v1::DeleteRangeRequest {
         dry_run: true,
         options: None,
@@ -109,27 +116,10 @@ pub(crate) async fn confirm(
     let answer = caller
         .call(&Prepared::new(Ask::DeleteRange(dry), pending))
         .await?;
-    let Answer::DeleteRange(reply) = answer else {
-        return Err(mismatch());
-    };
-    let keys = if reply.deleted == 1 { "key" } else { "keys" };
-    let range = describe(request.range.as_ref());
-    // A prompt that nobody can see is answered by nobody.
-    let _ = write!(
-        io::stderr(),
-        "remove {} {keys} {range}? [y/N] ",
-        reply.deleted
-    );
-    let mut line = String::new();
-    BufReader::new(tokio::io::stdin())
-        .read_line(&mut line)
-        .await
-        .map_err(|error| Failure::usage(format!("cannot read the answer: {error}")))?;
-    let yes = matches!(line.trim().to_lowercase().as_str(), "y" | "yes");
-    if !yes {
-        complain("nothing was removed");
+    match answer {
+        Answer::DeleteRange(reply) => Ok(reply.deleted),
+        _ => Err(mismatch()),
     }
-    Ok(yes)
 }
 
 impl Pending {

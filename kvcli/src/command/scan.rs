@@ -16,6 +16,7 @@ use crate::{
     call::{Caller, Pages},
     failure::{Exit, Failure},
     output::{self, Output, Rows},
+    progress::Progress,
     text::{insert_bytes, show},
 };
 
@@ -109,6 +110,8 @@ async fn print_pages(
         ..Page::default()
     };
     let mut any = false;
+    let mut progress = Progress::of_output();
+    let mut printed = 0;
     while let Some(page) = pages.next().await? {
         any = true;
         last = Page {
@@ -118,6 +121,8 @@ async fn print_pages(
         };
         output.part(&last)?;
         output.flush()?;
+        printed += last.records.len();
+        progress.count(&format!("{printed} records"));
         last.header = page.header;
         last.token = page.token;
     }

@@ -102,7 +102,13 @@ impl Args {
                 .and_then(read_value)
                 .map_err(|error| source_failure(&error, &path.display().to_string()))?,
             (None, None) if place != Place::CommandLine => {
-                return Err(Failure::usage("--stdin: standard input is this script"));
+                let what = if place == Place::Prompt {
+                    "session; --file reads the value from a file"
+                } else {
+                    "script"
+                };
+                let text = format!("--stdin: standard input is this {what}");
+                return Err(Failure::usage(text));
             }
             (None, None) => read_value(io::stdin().lock())
                 .map_err(|error| source_failure(&error, "standard input"))?,

@@ -3,7 +3,7 @@
 use kvproto::v1::{self, ServerState};
 use serde_json::{Map, Value};
 
-use super::{Ask, Pending, Prepared};
+use super::Prepared;
 use crate::{
     failure::Exit,
     output::{self, Rows},
@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 impl Args {
     #[expect(clippy::unused_self, reason = "the same shape as every other command")]
     pub(super) fn prepare(self) -> Prepared {
-        Prepared::new(Ask::Status(v1::GetStatusRequest {}), Pending::Status)
+        Prepared::status()
     }
 }
 
@@ -50,6 +50,13 @@ impl Report {
             ("in_flight_operations", status.in_flight_operations.into()),
             ("in_flight_bytes", status.in_flight_bytes.into()),
         ];
+        if let Some(newest) = status.snapshots.last() {
+            entries.extend([
+                ("snapshots", status.snapshots.len().into()),
+                ("snapshot_end_revision", newest.end_revision.into()),
+                ("snapshot_bytes", newest.bytes.into()),
+            ]);
+        }
         if let Some(recovery) = status.recovery {
             entries.extend(recovery_entries(recovery));
         }
@@ -77,12 +84,17 @@ fn recovery_entries(recovery: v1::RecoveryReport) -> Vec<(&'static str, Value)> 
             "recovery_quarantined_bytes",
             recovery.quarantined_bytes.into(),
         ),
+        ("recovery_snapshot", recovery.snapshot.into()),
+        (
+            "recovery_snapshot_records",
+            recovery.snapshot_records.into(),
+        ),
         ("revision_gaps", gaps.into()),
     ]
 }
 
 /// `SERVER_STATE_NO_LOG_SPACE` -> `no-log-space`.
-fn state_name(state: i32) -> String {
+pub(crate) fn state_name(state: i32) -> String {
     match ServerState::try_from(state) {
         Ok(state) => {
             let name = state.as_str_name();

@@ -10,7 +10,9 @@ use kvproto::v1;
 use serde_json::{Map, Value};
 
 use super::{
-    Answer, Ask, Pending as AnyPending, Place, Prepared, mismatch,
+    Answer, Ask, Pending as AnyPending, Place, Prepared,
+    confirm::Doubt,
+    mismatch,
     record::{insert_header, insert_replayed, is_durable, not_repeated},
 };
 use crate::{
@@ -107,7 +109,11 @@ impl Args {
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
         let lines: Vec<(u64, Vec<u8>)> = (1..).zip(lines).collect();
         let block = parse(&lines, None, &mut Grammar::new())?;
-        Ok(prepare(block, flags))
+        let mut prepared = prepare(block, flags);
+        if place == Place::Prompt {
+            prepared.confirm = Some(Doubt::Transaction);
+        }
+        Ok(prepared)
     }
 }
 

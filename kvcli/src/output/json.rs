@@ -6,17 +6,26 @@ use std::io;
 
 use serde_json::{Map, Value};
 
-use super::{Printer, Report};
+use super::{Printer, Report, paint::Paint};
 
-#[derive(Default)]
 pub(super) struct Json {
+    paint: Paint,
     /// Inside the list of a result in parts, and whether it has a record.
     open: Option<bool>,
 }
 
+impl Json {
+    pub(super) fn new(paint: Paint) -> Self {
+        Self { paint, open: None }
+    }
+}
+
 impl Printer for Json {
     fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, &report.object())?;
+        out.extend(
+            self.paint
+                .json(serde_json::to_vec_pretty(&report.object())?),
+        );
         out.push(b'\n');
         Ok(())
     }
@@ -29,7 +38,8 @@ impl Printer for Json {
         for object in part.objects() {
             out.extend_from_slice(if filled { b",\n" } else { b"\n" });
             filled = true;
-            indented(&serde_json::to_vec_pretty(&object)?, b"    ", out);
+            let object = self.paint.json(serde_json::to_vec_pretty(&object)?);
+            indented(&object, b"    ", out);
         }
         self.open = Some(filled);
         Ok(())
@@ -41,7 +51,7 @@ impl Printer for Json {
         }
         out.push(b']');
         // The closing object without its own opening.
-        let closing = serde_json::to_vec_pretty(&closing)?;
+        let closing = self.paint.json(serde_json::to_vec_pretty(&closing)?);
         let rest = closing.strip_prefix(b"{").unwrap_or(&closing);
         if rest != b"}" {
             out.push(b',');

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use super::{Printer, Report};
+use super::{Printer, Report, paint::Paint};
 
-pub(super) struct JsonLines;
+pub(super) struct JsonLines(pub(super) Paint);
 
 impl Printer for JsonLines {
     fn print(&mut self, report: &dyn Report, out: &mut Vec<u8>) -> io::Result<()> {
         for object in report.objects() {
-            serde_json::to_writer(&mut *out, &object)?;
+            out.extend(self.0.json(serde_json::to_vec(&object)?));
             out.push(b'\n');
         }
         Ok(())

@@ -7,6 +7,8 @@
 mod csv;
 mod json;
 mod jsonl;
+pub(crate) mod pager;
+pub(crate) mod paint;
 mod raw;
 mod table;
 
@@ -18,6 +20,7 @@ use std::{
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+use self::{pager::Pager, paint::Paint};
 use crate::failure::{Exit, Failure};
 
 /// What the data looks like on standard output.
@@ -33,6 +36,14 @@ pub(crate) enum Format {
     Raw,
     /// Comma-separated, with a heading line
     Csv,
+}
+
+/// What is known of the place where the data is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Screen {
+    pub(crate) paint: Paint,
+    /// Columns of the terminal; none elsewhere.
+    pub(crate) width: Option<usize>,
 }
 
 /// Rows of cells, each already fit to be shown.
@@ -101,22 +112,39 @@ trait Printer {
 pub(crate) struct Output {
     printer: Box<dyn Printer>,
     buffer: Vec<u8>,
+    /// Stands between the data and the terminal.
+    pager: Option<Pager>,
 }
 
 impl Output {
     const BUFFER: usize = 64 * 1024;
 
-    pub(crate) fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format, screen: Screen) -> Self {
+        let paint = screen.paint;
         let printer: Box<dyn Printer> = match format {
-            Format::Table => Box::new(table::Table),
-            Format::Json => Box::new(json::Json::default()),
-            Format::Jsonl => Box::new(jsonl::JsonLines),
+            Format::Table => Box::new(table::Table(screen)),
+            Format::Json => Box::new(json::Json::new(paint)),
+            Format::Jsonl => Box::new(jsonl::JsonLines(paint)),
             Format::Raw => Box::new(raw::Raw),
             Format::Csv => Box::new(csv::Csv::default()),
         };
         Self {
             printer,
             buffer: Vec::new(),
+            pager: None,
+        }
+    }
+
+    /// From here to [`Output::leave_pager`] what is long goes through a pager.
+    pub(crate) fn enter_pager(&mut self, pager: Option<Pager>) {
+        self.pager = pager;
+    }
+
+    /// Waits for a pager that was started. True if it was left before the end.
+    pub(crate) fn leave_pager(&mut self) -> Result<bool, Failure> {
+        match self.pager.take() {
+            Some(pager) => Ok(pager.finish()?),
+            None => Ok(false),
         }
     }
 
@@ -136,6 +164,11 @@ impl Output {
         self.flush_if_full()
     }
 
+    /// Prints bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
     pub(crate) fn break_off(&mut self) {
         self.printer.break_off(&mut self.buffer);
     }
@@ -151,6 +184,11 @@ impl Output {
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.buffer.is_empty() {
             return Ok(());
+        }
+        if let Some(pager) = &mut self.pager {
+            let written = pager.write(&self.buffer);
+            self.buffer.clear();
+            return Ok(written?);
         }
         // Not through println!: its line buffering would cost a write per line.
         let mut stdout = io::stdout().lock();

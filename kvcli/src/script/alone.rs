@@ -17,7 +17,7 @@ use crate::{
     call::{Caller, Patience, Repeat, Trouble, Way},
     command::{Answer, Ask, Identity, scan},
     connect,
-    failure::{Failure, complain},
+    failure::Failure,
 };
 
 impl Script<'_> {
@@ -38,7 +38,7 @@ impl Script<'_> {
                 }
                 Ok(()) => Ok(()),
             },
-            Ask::Hash(_) | Ask::Status(_) => {
+            Ask::Hash(_) | Ask::Status(_) | Ask::Snapshot(_) => {
                 let answer = caller.call(&line.prepared).await;
                 self.settle(number, line.prepared.pending, answer)
             }
@@ -102,7 +102,7 @@ impl Script<'_> {
 
     /// The server does not know ids: from here on as without --retry.
     fn give_up_retry(&mut self) {
-        complain("this server does not know request ids: going on without --retry");
+        self.complain("this server does not know request ids: going on without --retry");
         self.retry = false;
         self.compiler.give_up_retry();
     }

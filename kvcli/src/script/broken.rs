@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{Line, Script};
 use crate::{
     call::Repeat,
-    failure::{Failure, Refusal, complain},
+    failure::{Failure, Refusal},
 };
 
 impl Script<'_> {
@@ -71,7 +71,7 @@ impl Script<'_> {
         let (Some(first), Some(last)) = (unanswered.front(), unanswered.back()) else {
             return;
         };
-        complain(&format!("{}: {failure}", span(first.number, last.number)));
+        self.complain(&format!("{}: {failure}", span(first.number, last.number)));
         self.count(last.number, failure.exit());
     }
 

@@ -10,15 +10,15 @@ use super::{
 use crate::{
     args::{CallFlags, Line, one_line},
     block::{BlockError, Collected, Collector, first_word, parse},
-    command::{Command, Place, Prepared, txn},
+    command::{Command, Place, Prepared, confirm::Doubt, txn},
     failure::Failure,
 };
 
 /// Compiles lines, one command each but for transactions, which take several.
-pub(super) struct Compiler {
+pub(crate) struct Compiler {
     grammar: Grammar,
     flags: CallFlags,
-    retry: bool,
+    place: Place,
     open: Option<Open>,
 }
 
@@ -29,30 +29,34 @@ struct Open {
 }
 
 impl Compiler {
-    /// `retry`: whether every write gets an id, to be sent again with.
-    pub(super) fn new(flags: CallFlags, retry: bool) -> Self {
+    pub(crate) fn new(flags: CallFlags, place: Place) -> Self {
         Self {
             grammar: Grammar::new(),
             flags,
-            retry,
+            place,
             open: None,
         }
     }
 
     /// From now on writes get no ids.
     pub(super) fn give_up_retry(&mut self) {
-        self.retry = false;
+        self.place = Place::Script { retry: false };
     }
 
     /// What is wrong if nothing comes after the lines so far.
-    pub(super) fn at_end(&mut self) -> Option<Failure> {
+    pub(crate) fn at_end(&mut self) -> Option<Failure> {
         let open = self.open.take()?;
         let text = "this transaction is never closed with end";
         Some(BlockError::new(open.lines.opened, 1, text).into())
     }
 
+    /// Whether the lines so far have opened a transaction.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// None for a line that asks for nothing yet.
-    pub(super) fn compile(
+    pub(crate) fn compile(
         &mut self,
         number: u64,
         line: &[u8],
@@ -96,14 +100,14 @@ impl Compiler {
             .map_err(|error| Failure::Usage(one_line(&error)))?;
         if line.command.wants_exact_bytes() {
             return Err(Failure::usage(
-                "--no-newline: a script prints a line per command",
+                "--no-newline is for the command line: here a result ends with a newline",
             ));
         }
         Ok(line)
     }
 
     fn command(&mut self, number: u64, line: Line) -> Result<Option<Prepared>, Failure> {
-        let place = Place::Script { retry: self.retry };
+        let place = self.place;
         if line.call == CallFlags::default() && !matches!(line.command, Command::Txn(_)) {
             return line.command.prepare(&self.flags, place).map(Some);
         }
@@ -130,7 +134,10 @@ impl Compiler {
         };
         let block = parse(&lines, Some(opened), &mut self.grammar)?;
         let mut prepared = txn::prepare(block, &open.flags);
-        prepared.identify(&open.flags, Place::Script { retry: self.retry })?;
+        if self.place == Place::Prompt {
+            prepared.confirm = Some(Doubt::Transaction);
+        }
+        prepared.identify(&open.flags, self.place)?;
         Ok(Some(prepared))
     }
 }
@@ -147,7 +154,7 @@ mod tests {
             durability: Some(Durability::Logged),
             ..CallFlags::default()
         };
-        let compiled = Compiler::new(flags, false).compile(1, line);
+        let compiled = Compiler::new(flags, Place::Script { retry: false }).compile(1, line);
         let prepared = compiled.unwrap_or_else(|e| panic!("{}: {e}", line.escape_ascii()));
         prepared.expect("a command").ask
     }
@@ -232,11 +239,11 @@ mod tests {
             (b"set k v --file x", "cannot be used with"),
             (b"set k v --if-absent --if-present", "cannot be used with"),
             (b"set k v --if-revision -1", "-1"),
-            (b"get a --no-newline", "a line per command"),
+            (b"get a --no-newline", "for the command line"),
             (b"set k --file /no/such/file", "cannot read /no/such/file"),
         ];
         for (line, part) in table {
-            let error = Compiler::new(CallFlags::default(), false)
+            let error = Compiler::new(CallFlags::default(), Place::Script { retry: false })
                 .compile(1, line)
                 .expect_err("a mistake");
             let text = error.to_string();
@@ -251,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_compiler_is_not_worn_out_by_use() {
-        let mut compiler = Compiler::new(CallFlags::default(), false);
+        let mut compiler = Compiler::new(CallFlags::default(), Place::Script { retry: false });
         for round in 0..3 {
             assert!(compiler.compile(1, b"# comment").expect("idle").is_none());
             assert!(compiler.compile(1, b"set k v --if-absent").is_ok());

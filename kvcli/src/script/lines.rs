@@ -22,6 +22,8 @@ pub(super) struct Lines<R> {
     searched: usize,
     number: u64,
     ended: bool,
+    /// Bytes that have come so far.
+    pub(super) read: u64,
     longest: usize,
 }
 
@@ -34,6 +36,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             searched: 0,
             number: 0,
             ended: false,
+            read: 0,
             longest: MAX_LINE,
         }
     }
@@ -79,6 +82,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
         self.buffer.reserve(CHUNK);
         let read = self.source.read_buf(&mut self.buffer).await?;
+        self.read += read as u64;
         self.ended = read == 0;
         Ok(())
     }

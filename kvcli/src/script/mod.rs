@@ -17,7 +17,7 @@
 
 mod alone;
 mod broken;
-mod compile;
+pub(crate) mod compile;
 mod grammar;
 mod lines;
 pub(crate) mod parse;
@@ -41,9 +41,10 @@ use self::{
 };
 use crate::{
     call::{Caller, connection_lost, no_answer},
-    command::{Answer, Pending, Prepared},
+    command::{Answer, Pending, Place, Prepared},
     failure::{Exit, Failure, complain},
     output::Output,
+    progress::Progress,
     settings::Settings,
 };
 
@@ -99,6 +100,9 @@ struct Script<'a> {
     /// Whether a broken stream is outlived.
     retry: bool,
     worst: Exit,
+    /// Of a script that is a file: how far it was read.
+    bar: Progress,
+    size: Option<u64>,
     /// When something was last sent or answered.
     progress: Instant,
 }
@@ -109,7 +113,12 @@ impl<'a> Script<'a> {
             settings,
             output,
             lines: Lines::new(tokio::io::stdin()),
-            compiler: Compiler::new(settings.call.clone(), settings.retry),
+            compiler: Compiler::new(
+                settings.call.clone(),
+                Place::Script {
+                    retry: settings.retry,
+                },
+            ),
             caller: None,
             pipe: None,
             sent: VecDeque::new(),
@@ -121,6 +130,8 @@ impl<'a> Script<'a> {
             stopped: None,
             retry: settings.retry,
             worst: Exit::Success,
+            bar: Progress::of_output(),
+            size: size_of_script(),
             progress: Instant::now(),
         }
     }
@@ -129,6 +140,9 @@ impl<'a> Script<'a> {
         loop {
             self.gather();
             self.output.flush()?;
+            if let Some(size) = self.size {
+                self.bar.part(self.lines.read, size, "of the script");
+            }
             if !self.sent.is_empty() {
                 self.wait().await?;
             } else if let Some(held) = self.held.take() {
@@ -282,7 +296,7 @@ impl<'a> Script<'a> {
     fn filled(&mut self, filled: io::Result<()>) {
         if let Err(error) = filled {
             self.worst = self.worst.max(Exit::Usage);
-            complain(&format!("cannot read the script: {error}"));
+            self.complain(&format!("cannot read the script: {error}"));
             self.stopped.get_or_insert(self.last_sent + 1);
         }
     }
@@ -326,7 +340,7 @@ impl<'a> Script<'a> {
         };
         self.output.print(report.as_ref())?;
         for problem in report.problems() {
-            complain(&format!("line {line}: {problem}"));
+            self.complain(&format!("line {line}: {problem}"));
         }
         // In a script a missing key is a result.
         if report.exit() > Exit::Negative {
@@ -338,9 +352,9 @@ impl<'a> Script<'a> {
     fn failed(&mut self, line: u64, failure: &Failure) {
         if matches!(failure, Failure::Block(_)) {
             // Knows its line better.
-            complain(&failure.to_string());
+            self.complain(&failure.to_string());
         } else {
-            complain(&format!("line {line}: {failure}"));
+            self.complain(&format!("line {line}: {failure}"));
         }
         self.count(line, failure.exit());
     }
@@ -363,16 +377,29 @@ impl<'a> Script<'a> {
         }
     }
 
+    /// Says what is wrong, where the bar does not stand in the way.
+    fn complain(&mut self, text: &str) {
+        self.bar.clear();
+        complain(text);
+    }
+
     async fn finish(&mut self) -> Result<Exit, Failure> {
         if let Some(pipe) = self.pipe.take() {
             // All is answered; a server that is slow to hang up is not waited for.
             let _ = timeout(self.settings.timeout, pipe.close()).await;
         }
         if let Some(line) = self.stopped {
-            complain(&stop_notice(line, self.last_sent));
+            self.complain(&stop_notice(line, self.last_sent));
         }
         Ok(self.worst)
     }
+}
+
+/// The size of a script that is a file.
+fn size_of_script() -> Option<u64> {
+    let stat = rustix::fs::fstat(io::stdin()).ok()?;
+    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    u64::try_from(stat.st_size).ok().filter(|_| is_file)
 }
 
 /// Which lines had been sent when line `line` ended the script.

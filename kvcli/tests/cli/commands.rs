@@ -313,3 +313,75 @@ fn unix_sockets_work() {
     run(&fake, &["set", "k", "v"]).exits(0);
     run(&fake, &["get", "k"]).exits(0).prints("v\n");
 }
+
+/// The examples in the help of a command: its lines, without what they do.
+fn examples(command: &str) -> String {
+    let mut kvcli = kvcli();
+    let child = kvcli
+        .args([command, "--help"])
+        .env("COLUMNS", "200")
+        .spawn();
+    let ended = wait(child.expect("the program starts")).exits(0);
+    let text = ended.text();
+    let (_, examples) = text
+        .split_once("Examples, as lines of a script:\n")
+        .expect("examples");
+    let line = |line: &str| line.trim_start().split("  ").next().map(str::to_owned);
+    let lines: Vec<String> = examples.lines().filter_map(line).collect();
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn every_example_in_the_help_runs() {
+    let fake = Fake::start();
+    let mut script = String::new();
+    let order = [
+        "set", "get", "mget", "incr", "expire", "ttl", "scan", "count", "hash", "txn", "del", "rm",
+        "status", "snapshot",
+    ];
+    for command in order {
+        script += &examples(command);
+    }
+    let lines = script.lines().count();
+    assert!(lines > 25, "{script}");
+    feed(&fake, &[], &script).exits(0);
+    let help = run(&fake, &["--help"]).exits(0);
+    let commands = help
+        .text()
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1);
+    for line in commands.take_while(|line| !line.is_empty()) {
+        let Some(name) = line
+            .strip_prefix("  ")
+            .filter(|line| !line.starts_with(' '))
+        else {
+            continue;
+        };
+        let name = name.split(' ').next().expect("a word");
+        // Those that run only alone are run by the test of the pages.
+        if ["bench", "top"].contains(&name) {
+            continue;
+        }
+        assert!(
+            order.contains(&name),
+            "{name} has no examples that were run"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_tells_what_it_holds() {
+    let fake = Fake::start();
+    let raw = run(&fake, &["snapshot"]).exits(0);
+    assert_eq!(
+        raw.text(),
+        "records=3\nbytes=400\nstart_revision=7\nend_revision=9\ntook_ms=2\n"
+    );
+    let line = run(&fake, &["-o", "jsonl", "snapshot"]).exits(0);
+    assert!(
+        line.text().contains("\"end_revision\":9"),
+        "{}",
+        line.text()
+    );
+}

@@ -65,32 +65,6 @@ fn help_and_version_are_0() {
 }
 
 #[test]
-fn a_terminal_without_a_command_is_told_so() {
-    let fake = Fake::start();
-    // script(1) gives the program a terminal.
-    let line = format!(
-        "{} --endpoint {}",
-        env!("CARGO_BIN_EXE_kvcli"),
-        fake.endpoint
-    );
-    let mut command = std::process::Command::new("script");
-    command
-        .args(["-qec", &line, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let Ok(child) = command.stderr(Stdio::piped()).spawn() else {
-        println!("skipped: script(1) is not installed");
-        return;
-    };
-    let ended = wait(child).exits(2);
-    assert!(
-        ended.text().contains("no interactive mode"),
-        "{}",
-        ended.text()
-    );
-}
-
-#[test]
 fn unreachable_is_3() {
     let mut command = kvcli();
     command.args([
@@ -248,6 +222,8 @@ fn ctrl_c_in_a_script_names_the_open_lines() {
     until("the slow write has arrived", || {
         fake.seen().iter().any(|key| key == "slow")
     });
+    // The line behind it may be on its way still.
+    std::thread::sleep(Duration::from_millis(300));
     signal(i32::try_from(child.id()).expect("an id"), "INT");
     wait(child).exits(130).says("interrupted").says("3-4");
     drop(stdin);

@@ -1,15 +1,20 @@
 //! kvcli as a user runs it: the real program against a fake kvd on a real
 //! socket. Unit tests of the parts stand beside the parts.
 
+mod bench;
 mod commands;
+mod docs;
 mod exits;
 mod fake;
 mod keys;
 mod options;
 mod ranges;
+mod repl;
 mod retry;
 mod rm;
 mod run;
 mod script;
 mod script_retry;
+mod terminal;
+mod top;
 mod txn;

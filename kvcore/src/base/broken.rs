@@ -36,6 +36,14 @@ pub enum Build {
     RequestIdOutsideStripe,
     /// Read the clock before the locks are held.
     NowBeforeLock,
+    /// Replay the log from where a snapshot ends, not from where it starts.
+    ReplayFromSnapshotEnd,
+    /// Publish a snapshot before the log is durable up to its end.
+    PublishBeforeDurable,
+    /// Remove segments before the MANIFEST that does not need them is durable.
+    RemoveBeforeManifest,
+    /// Keep of the log only what comes after a snapshot's end.
+    SnapshotForgetsLog,
 }
 
 #[cfg(feature = "sim")]

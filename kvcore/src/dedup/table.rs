@@ -34,6 +34,7 @@ pub struct Entry {
 
 /// The item and the id.
 type Key = Arc<[u8]>;
+const ITEM_BYTES: usize = 4;
 
 #[derive(Debug, Default)]
 struct Stripe {
@@ -125,6 +126,22 @@ impl Table {
         let mut seat = self.enter(id, item);
         seat.make_room(entry.at_ms);
         seat.record(entry);
+    }
+
+    pub fn stripes(&self) -> usize {
+        self.stripes.len()
+    }
+
+    /// The ids that one stripe remembers, in the order of their coming.
+    pub fn remembered_in(&self, stripe: usize) -> Vec<(Vec<u8>, Entry)> {
+        let _held = Rank::Stripe.hold();
+        let stripe = lock(&self.stripes[stripe]);
+        let entries = stripe.order.iter().filter_map(|key| {
+            let entry = stripe.known.get(key)?.clone();
+            // The item stands in the outcome too.
+            Some((key.get(ITEM_BYTES..)?.to_vec(), entry))
+        });
+        entries.collect()
     }
 
     /// Requests remembered now, and their bytes.

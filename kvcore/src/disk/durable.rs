@@ -76,9 +76,7 @@ pub(super) fn create_file(
     fill: impl FnOnce(&File) -> Result<()>,
 ) -> Result<File> {
     let temporary = temporary(name);
-    remove_if_present(dir, &temporary)?;
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = File::from(openat(dir, &temporary, flags, Mode::RUSR | Mode::WUSR)?);
+    let file = create_empty(dir, &temporary)?;
     let renamed = fill(&file)
         .and_then(|()| file.sync_all())
         .and_then(|()| Ok(renameat(dir, &temporary, dir, name)?));
@@ -91,6 +89,14 @@ pub(super) fn create_file(
         dir.sync_all()?;
     }
     Ok(file)
+}
+
+/// Creates an empty file in place of an older one of that name; nothing is durable yet.
+pub(super) fn create_empty(dir: &File, name: &str) -> Result<File> {
+    remove_if_present(dir, name)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(File::from(file))
 }
 
 fn remove_if_present(dir: &File, name: &str) -> Result<()> {

@@ -18,6 +18,7 @@ mod pwrite;
 mod read;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod traits;
@@ -26,4 +27,4 @@ pub use environment::Environment;
 pub use os::OsDisk;
 #[cfg(feature = "sim")]
 pub use sim::{SimDisk, SimRng};
-pub use traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile};
+pub use traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile, StreamFile};

@@ -20,7 +20,8 @@ use super::durable;
 use super::mmap::MmapSegment;
 use super::pwrite::PwriteSegment;
 use super::read::OsReadFile;
-use super::traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile};
+use super::stream::OsStreamFile;
+use super::traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile, StreamFile};
 
 /// The unit of the zero-fill; see [`zero_fill`].
 const PAGE: usize = 4096;
@@ -149,6 +150,12 @@ impl Disk for OsDisk {
             .open_file(name, OFlags::RDWR)
             .and_then(|(file, size)| segment(file, size, io));
         self.told("open the segment", name, opened)
+    }
+
+    fn create_stream(&self, name: &str) -> Result<Box<dyn StreamFile>> {
+        let created = check_name(name).and_then(|()| durable::create_empty(&self.dir, name));
+        let file = self.told("create", name, created)?;
+        Ok(Box::new(OsStreamFile::new(file, self.path.join(name))))
     }
 
     fn open_read(&self, name: &str) -> Result<Box<dyn ReadFile>> {

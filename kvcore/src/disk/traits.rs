@@ -5,7 +5,7 @@
 //!
 //! | call | makes durable |
 //! | --- | --- |
-//! | [`SegmentFile::sync`], [`ReadFile::sync`] | the file's bytes |
+//! | [`SegmentFile::sync`], [`StreamFile::sync`], [`ReadFile::sync`] | the file's bytes |
 //! | [`Disk::sync_dir`] | creations, renames and removals so far |
 //! | [`Disk::replace`] | a small file's bytes and its name |
 //! | [`Disk::create_segment`] | the zeroed file under its name |
@@ -69,6 +69,9 @@ pub trait Disk: Send + Sync + Debug {
     fn create_segment(&self, name: &str, len: u64, io: LogIo) -> io::Result<Box<dyn SegmentFile>>;
     /// Opens a segment that was created by an earlier run and never written to.
     fn open_segment(&self, name: &str, io: LogIo) -> io::Result<Box<dyn SegmentFile>>;
+    /// Creates an empty file to be written from front to back, in place of an older one of
+    /// that name. A caller gives it the name of a temporary and renames it when it is whole.
+    fn create_stream(&self, name: &str) -> io::Result<Box<dyn StreamFile>>;
     fn open_read(&self, name: &str) -> io::Result<Box<dyn ReadFile>>;
 
     /// Writes a small file whole: temporary, sync, rename over `name`, directory sync.
@@ -98,6 +101,14 @@ pub trait SegmentFile: Send + Debug {
     fn sync(&mut self) -> io::Result<()>;
     /// A store or a write did not reach the file: as bad as a failed sync.
     fn faulted(&self) -> bool;
+}
+
+/// A file that is written from front to back.
+pub trait StreamFile: Send + Debug {
+    /// Appends all of `bytes`. After a failure the file is of no use.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was appended durable. After a failure the file is of no use.
+    fn sync(&mut self) -> io::Result<()>;
 }
 
 /// A file that is only read.

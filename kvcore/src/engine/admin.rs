@@ -7,6 +7,7 @@ use super::Engine;
 use super::options::Options;
 use crate::base::revision::{Gap, Revision};
 use crate::commit::Error;
+use crate::format::manifest::SnapshotRef;
 use crate::log::SyncPolicy;
 use crate::recovery::RecoverySummary;
 
@@ -47,6 +48,8 @@ pub struct Status {
     pub store_id: String,
     pub dir: PathBuf,
     pub gaps: Vec<Gap>,
+    /// The published ones, the newest last.
+    pub snapshots: Vec<SnapshotRef>,
     pub recovery: RecoverySummary,
     pub counters: CounterValues,
 }
@@ -64,6 +67,9 @@ pub struct CounterValues {
     pub expired: u64,
     /// How often somebody has set the wall clock.
     pub clock_jumps: u64,
+    /// Snapshots that were made, and attempts that failed.
+    pub snapshots: u64,
+    pub snapshots_failed: u64,
 }
 
 impl Engine {
@@ -97,6 +103,7 @@ impl Engine {
             store_id: inner.store_id.to_string(),
             dir: dir.clone(),
             gaps: manifest.gaps,
+            snapshots: manifest.snapshots,
             recovery: inner.recovery.clone(),
             counters: self.counters(),
         }
@@ -151,6 +158,23 @@ impl Engine {
         self.inner.core.sequencer.newest()
     }
 
+    /// Changes the limit on accounted bytes. One below what is in use refuses writes
+    /// that grow until enough is deleted; nothing is removed for it.
+    pub fn set_memory_max(&self, max_bytes: Option<u64>) {
+        self.inner.core.memory.set_max(max_bytes);
+    }
+
+    /// Asks the log's writer for a sign of life: how many turns it has ended. Wakes it, so
+    /// that a later call gets a larger number even if there was nothing to write; if it
+    /// gets the same, the writer is stuck in a sync or a copy.
+    pub fn writer_turns(&self) -> u64 {
+        let log = &self.inner.core.log;
+        // Counted before it is woken: the turn that it is woken for is always a new one.
+        let turns = log.counters.turns.load(Ordering::Relaxed);
+        log.watermark.parker().wake();
+        turns
+    }
+
     fn counters(&self) -> CounterValues {
         let counters = &self.inner.core.log.counters;
         let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -163,6 +187,8 @@ impl Engine {
             rotations: get(&counters.rotations),
             expired: get(&self.inner.core.expired),
             clock_jumps: self.inner.core.clock.jumps(),
+            snapshots: get(&self.inner.snapshots.counters.made),
+            snapshots_failed: get(&self.inner.snapshots.counters.failed),
         }
     }
 }

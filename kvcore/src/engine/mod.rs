@@ -1,7 +1,7 @@
 //! The facade: the only door that an embedder needs.
 //!
 //! Threads of an open engine: `kv-log` writes the log, `kv-spares` prepares segments,
-//! `kv-expiry` takes away what has expired.
+//! `kv-expiry` takes away what has expired, `kv-snapshot` makes snapshots.
 //! Everything else runs on the caller's thread and waits for shard locks at most,
 //! unless its name says that it waits.
 
@@ -12,6 +12,7 @@ pub mod open;
 pub mod options;
 pub mod ranges;
 pub mod reads;
+pub mod snapshots;
 pub mod writes;
 
 use std::sync::Arc;
@@ -26,10 +27,12 @@ use crate::disk::DirLock;
 use crate::format::StoreId;
 use crate::recovery::RecoverySummary;
 use options::Options;
+use snapshots::Snapshots;
 
 pub use admin::{EngineState, Status};
 pub use close::Closed;
 pub use ranges::{Digest, Digester};
+pub use snapshots::{SnapshotError, SnapshotInfo};
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as
 /// a crash would (only [`Engine::close`] seals the log).
@@ -46,6 +49,7 @@ struct Inner {
     recovery: RecoverySummary,
     threads: Mutex<Vec<JoinHandle<()>>>,
     clock: Arc<dyn Clock>,
+    snapshots: Arc<Snapshots>,
     /// Released last.
     _lock: Box<dyn DirLock>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::options::Options;
+use super::snapshots::Snapshots;
 use super::{Engine, Inner};
 use crate::base::clock::SystemClock;
 use crate::base::entropy::{Entropy, SystemEntropy};
@@ -126,6 +127,7 @@ impl Engine {
             target: &target,
             threads: options.replay_threads,
             refuse_suspect: options.refuses_suspect(),
+            damaged_snapshot: options.snapshots.damaged,
             progress,
         };
         let mut loaded = load(&loading)?;
@@ -135,7 +137,13 @@ impl Engine {
 
         let watermark = Watermark::new(Revision(loaded.numbering.next.0 - 1));
         let manifest = ManifestFile::new(disk.clone(), loaded.manifest.clone());
-        let log = Arc::new(LogState::new(watermark, ledger, spares, manifest));
+        let log = Arc::new(LogState::new(
+            watermark,
+            ledger,
+            spares,
+            manifest,
+            std::mem::take(&mut loaded.catalog),
+        ));
         Ok(Self::join(options, environment, target, log, lock, loaded))
     }
 
@@ -185,27 +193,31 @@ impl Engine {
             memory,
             requests,
         } = target;
+        let core = Core {
+            shards,
+            memory,
+            requests,
+            sequencer,
+            state,
+            gate,
+            log,
+            clock: loaded.clock,
+            expired: Arc::default(),
+            removal_limit: UnitLimit::within(
+                options.limits.unit_operations,
+                options.limits.unit_bytes,
+            ),
+        };
+        let store_id = loaded.manifest.store_id;
+        let snapshots = Snapshots::new(core.clone(), environment.clone(), &options, store_id);
         let inner = Inner {
-            core: Core {
-                shards,
-                memory,
-                requests,
-                sequencer,
-                state,
-                gate,
-                log,
-                clock: loaded.clock,
-                expired: Arc::default(),
-                removal_limit: UnitLimit::within(
-                    options.limits.unit_operations,
-                    options.limits.unit_bytes,
-                ),
-            },
+            core,
             options,
-            store_id: loaded.manifest.store_id,
+            store_id,
             recovery: loaded.summary,
             threads: Mutex::default(),
             clock: environment.clock.clone(),
+            snapshots: Arc::new(snapshots),
             _lock: lock,
         };
         (
@@ -220,6 +232,7 @@ impl Engine {
         let log = self.inner.core.log.clone();
         let gate = self.inner.core.gate.clone();
         let core = self.inner.core.clone();
+        let snapshots = self.inner.snapshots.clone();
         let threads = [
             spawn("kv-log", move || run(writer))?,
             spawn("kv-spares", move || {
@@ -228,6 +241,8 @@ impl Engine {
             })?,
             // At normal priority: it takes the locks that writers wait for.
             spawn("kv-expiry", move || super::expiry::run(&core))?,
+            // For the same reason.
+            spawn("kv-snapshot", move || snapshots.run())?,
         ];
         self.inner.threads.lock().extend(threads);
         Ok(())

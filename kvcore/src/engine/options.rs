@@ -11,7 +11,7 @@ use crate::format::segment_header::SEGMENT_HEADER_BYTES;
 use crate::format::unit::{OP_OVERHEAD, REQUEST_ID_BYTES, UNIT_OVERHEAD};
 use crate::log::SyncPolicy;
 use crate::log::segment::SEAL_ROOM;
-use crate::recovery::OpenError;
+use crate::recovery::{DamagedSnapshot, OpenError};
 
 /// How far a write must have got before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +76,33 @@ pub struct Options {
     pub replay_threads: usize,
     /// Shards of the map, a power of two. Default 4,096.
     pub shards: usize,
+    pub snapshots: SnapshotOptions,
+}
+
+/// When snapshots are made, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// One is made when a start would have to replay this many bytes of log, and no fewer
+    /// than the last snapshot has. Default 256 MiB. None: only on demand.
+    pub log_bytes: Option<u64>,
+    /// And when this much time has passed since the last one and something has changed.
+    /// Default: no matter how much.
+    pub interval: Option<std::time::Duration>,
+    /// Bytes a second that writing one may take. Default 64 MiB. None: no limit.
+    pub rate: Option<u64>,
+    /// What a start does about a damaged one. Default: refuse.
+    pub damaged: DamagedSnapshot,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self {
+            log_bytes: Some(256 << 20),
+            interval: None,
+            rate: Some(64 << 20),
+            damaged: DamagedSnapshot::default(),
+        }
+    }
 }
 
 impl Options {
@@ -91,6 +118,7 @@ impl Options {
             refuse_suspect_tail: None,
             replay_threads: std::thread::available_parallelism().map_or(1, usize::from),
             shards: crate::base::limits::SHARDS,
+            snapshots: SnapshotOptions::default(),
         }
     }
 

@@ -87,6 +87,8 @@ pub enum FormatError {
     UnknownOutcome { kind: u8, at: usize },
     #[error("unknown MANIFEST field {tag} at byte {at}: written by a newer kvd")]
     UnknownManifestTag { tag: u16, at: usize },
+    #[error("unknown kind {kind} of snapshot block: written by a newer kvd")]
+    UnknownSnapshotBlock { kind: u8 },
     #[error("the frame holds {found} units, its head says {expected}")]
     UnitCount { found: u64, expected: u32 },
 }

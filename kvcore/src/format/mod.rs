@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod names;
 pub mod outcome;
 pub mod segment_header;
+pub mod snapshot;
 pub mod unit;
 
 use std::fmt;

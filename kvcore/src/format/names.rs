@@ -43,6 +43,11 @@ pub fn snapshot_name(start: Revision, end: Revision) -> String {
     format!("snap-{:020}-{:020}.kvsnap", start.0, end.0)
 }
 
+/// What `name` is called while it is being made.
+pub fn temporary_name(name: &str) -> String {
+    format!("{name}{TEMPORARY_SUFFIX}")
+}
+
 /// What a file of a data directory is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileName {

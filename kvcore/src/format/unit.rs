@@ -32,8 +32,10 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
+pub(super) use decode::op as read_op;
 pub use decode::{Ops, UnitView, Units, check_units, units};
 pub use encode::encode_unit;
+pub(super) use encode::put_op as write_op;
 
 use super::FormatError;
 use crate::base::limits::{KEY_BYTES_CAP, UNIT_BYTES_CAP, UNIT_CHANGES, VALUE_BYTES_CAP};

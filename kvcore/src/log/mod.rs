@@ -4,6 +4,7 @@
 //! room ([`ledger`]) and, after a restart, frames ([`reader`]). The log knows
 //! nothing of the store: it carries any [`LogUnit`] and reports to a [`GroupSink`].
 
+pub mod catalog;
 pub mod ledger;
 pub mod manifest_file;
 pub mod parker;

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use super::catalog::{Catalog, Entry};
 use super::ledger::Ledger;
 use super::manifest_file::ManifestFile;
 use super::parker::Sleep;
@@ -59,6 +60,7 @@ pub struct LogState {
     pub ledger: Arc<Ledger>,
     pub spares: Spares,
     pub manifest: ManifestFile,
+    pub catalog: Catalog,
     pub counters: Counters,
     closing: AtomicBool,
     abandoned: AtomicBool,
@@ -70,12 +72,14 @@ impl LogState {
         ledger: Arc<Ledger>,
         spares: Spares,
         manifest: ManifestFile,
+        catalog: Catalog,
     ) -> Self {
         Self {
             watermark,
             ledger,
             spares,
             manifest,
+            catalog,
             counters: Counters::default(),
             closing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -104,6 +108,8 @@ pub struct Counters {
     pub sync_nanos: AtomicU64,
     pub bytes: AtomicU64,
     pub rotations: AtomicU64,
+    /// Turns that the writer's thread has ended, also those without work: it lives.
+    pub turns: AtomicU64,
 }
 
 /// What a turn has done.
@@ -384,6 +390,10 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             manifest.clock.engine_ms = header.engine_ms;
             manifest.clock.wall_ms = header.wall_ms;
         })?;
+        self.state.catalog.push(Entry {
+            sequence: header.sequence,
+            first_revision: header.first_revision,
+        });
         self.certified = durable;
         self.state
             .counters
@@ -512,7 +522,9 @@ pub fn run<U: LogUnit, S: GroupSink<U>>(mut writer: Writer<U, S>) {
     let parker = state.watermark.parker();
     parker.adopt_current();
     loop {
-        match writer.turn() {
+        let turn = writer.turn();
+        state.counters.turns.fetch_add(1, Ordering::Relaxed);
+        match turn {
             Turn::Worked => parker.sleep(Sleep::Nap, GATHER, || writer.is_urgent()),
             Turn::Idle(limit) => {
                 parker.sleep(Sleep::Deep, limit, || writer.has_work());

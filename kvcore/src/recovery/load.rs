@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::base::{Base, DamagedSnapshot, load_base};
 use super::classify::{self, Tail};
 use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
@@ -11,10 +12,11 @@ use super::survey::{SegmentFound, Survey, read_whole, survey};
 use crate::base::broken;
 use crate::base::engine_clock::{EngineClock, Moment};
 use crate::base::revision::Revision;
-use crate::disk::{Environment, LogIo};
+use crate::disk::{Disk, Environment, LogIo};
 use crate::format::StoreId;
 use crate::format::manifest::{ClockPair, Manifest};
 use crate::format::segment_header::{PreviousEnd, SEGMENT_HEADER_BYTES};
+use crate::log::catalog::{Catalog, Entry};
 use crate::log::reader::Walk;
 use crate::log::segment::ActiveSegment;
 use crate::log::spares::Spares;
@@ -27,6 +29,8 @@ pub struct Loaded {
     pub numbering: Numbering,
     pub clock: Arc<EngineClock>,
     pub summary: RecoverySummary,
+    /// The segments of the log, the new one included.
+    pub catalog: Catalog,
 }
 
 /// What replay has learned of the log.
@@ -46,6 +50,7 @@ pub struct Loading<'a> {
     pub threads: usize,
     /// Do not open a store whose tail is suspect.
     pub refuse_suspect: bool,
+    pub damaged_snapshot: DamagedSnapshot,
     pub progress: &'a (dyn Fn(LoadProgress) + Sync),
 }
 
@@ -76,7 +81,16 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
     let Some(manifest) = &found.manifest else {
         return create(environment, spares);
     };
-    let (end, units) = read_log(&found, manifest, target, loading)?;
+    let (base, snapshot) = load_base(
+        disk,
+        manifest,
+        target,
+        loading.threads,
+        loading.damaged_snapshot,
+        loading.progress,
+    )?;
+    let (end, units) = read_log(&found, manifest, base, loading)?;
+    refuse_if_log_is_short(base, snapshot.as_deref(), &end)?;
     let newest = found
         .segments
         .last()
@@ -84,14 +98,48 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
     refuse_if_suspect(newest, &end, loading.refuse_suspect)?;
     refuse_if_older_manifest(manifest, &end)?;
 
-    let mut summary = RecoverySummary {
+    let summary = RecoverySummary {
         units,
         segments: found.segments.len() as u64,
         log_bytes: found.segments.iter().map(|s| s.file.size()).sum(),
         clean_start: manifest.clean.is_some(),
+        snapshot,
+        snapshot_records: base.records,
         ..RecoverySummary::default()
     };
-    for name in &found.temporaries {
+    let summary = tidy(disk, &found, newest, &end, summary)?;
+    let clock = resumed_clock(environment, manifest, &end);
+    let salt = environment
+        .entropy
+        .u64()
+        .map_err(OpenError::io("no random numbers"))?;
+    let plan = plan(newest, &end, manifest.clean, pair(&clock), salt);
+    if broken::is(broken::Build::AppendToRecoveredTail) {
+        let read = (&found.segments[..], &end);
+        return resume(environment, read, manifest, &plan, summary, clock);
+    }
+    let active = fresh::create(disk, spares, manifest, &plan)?;
+    let next = fresh::manifest_after(manifest, &plan);
+    publish(
+        environment,
+        next,
+        &plan,
+        (&found.segments, &end),
+        active,
+        summary,
+        clock,
+    )
+}
+
+/// Removes what nobody needs, and keeps a copy of a torn tail.
+fn tidy(
+    disk: &Arc<dyn Disk>,
+    found: &Survey,
+    newest: &SegmentFound,
+    end: &End,
+    mut summary: RecoverySummary,
+) -> Result<RecoverySummary, OpenError> {
+    for name in found.temporaries.iter().chain(&found.leftovers) {
         disk.remove(name)
             .map_err(OpenError::io(format!("cannot remove {name}")))?;
     }
@@ -108,27 +156,7 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         summary.torn_bytes = *bytes;
         summary.quarantined = Some(name);
     }
-    let clock = resumed_clock(environment, manifest, &end);
-    let salt = environment
-        .entropy
-        .u64()
-        .map_err(OpenError::io("no random numbers"))?;
-    let plan = plan(newest, &end, manifest.clean, pair(&clock), salt);
-    if broken::is(broken::Build::AppendToRecoveredTail) {
-        return resume(environment, newest, &end, manifest, &plan, summary, clock);
-    }
-    let active = fresh::create(disk, spares, manifest, &plan)?;
-    let next = fresh::manifest_after(manifest, &plan);
-    publish(
-        environment,
-        next,
-        &plan,
-        newest,
-        &end,
-        active,
-        summary,
-        clock,
-    )
+    Ok(summary)
 }
 
 /// The engine's clock goes on where the log ended, or where it would be by now.
@@ -150,21 +178,17 @@ fn pair(clock: &EngineClock) -> ClockPair {
     ClockPair { engine_ms, wall_ms }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of a start, in one place"
-)]
 fn publish(
     environment: &Environment,
     mut manifest: Manifest,
     plan: &Plan,
-    newest: &SegmentFound,
-    end: &End,
+    (segments, end): (&[SegmentFound], &End),
     active: ActiveSegment,
     summary: RecoverySummary,
     clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
     let disk = &environment.disk;
+    let newest = segments.last().expect("a MANIFEST names a segment");
     manifest.generation += 1;
     disk.replace(crate::format::names::MANIFEST, &manifest.encode())
         .map_err(OpenError::io("cannot publish MANIFEST"))?;
@@ -177,19 +201,32 @@ fn publish(
         active,
         numbering: plan.numbering,
         summary,
+        catalog: catalog(segments, plan),
     })
+}
+
+fn catalog(segments: &[SegmentFound], plan: &Plan) -> Catalog {
+    let catalog = Catalog::new(segments.iter().map(|segment| Entry {
+        sequence: segment.header.sequence,
+        first_revision: segment.header.first_revision,
+    }));
+    catalog.push(Entry {
+        sequence: plan.sequence,
+        first_revision: plan.numbering.next,
+    });
+    catalog
 }
 
 /// The broken build of this name: goes on in the segment that was just read.
 fn resume(
     environment: &Environment,
-    newest: &SegmentFound,
-    end: &End,
+    (segments, end): (&[SegmentFound], &End),
     manifest: &Manifest,
     plan: &Plan,
     summary: RecoverySummary,
     clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
+    let newest = segments.last().expect("a MANIFEST names a segment");
     let file = environment
         .disk
         .open_segment(&newest.name, LogIo::default())
@@ -205,8 +242,7 @@ fn resume(
         environment,
         next,
         &plan,
-        newest,
-        end,
+        (segments, end),
         active,
         summary,
         clock,
@@ -254,6 +290,7 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
         active,
         numbering: plan.numbering,
         summary,
+        catalog: catalog(&[], &plan),
     })
 }
 
@@ -261,15 +298,26 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
 fn read_log(
     found: &Survey,
     manifest: &Manifest,
-    target: &Target,
+    base: Base,
     loading: &Loading<'_>,
 ) -> Result<(End, u64), OpenError> {
-    let bytes_total = found.segments.iter().map(|s| s.file.size()).sum();
+    // What lies before is kept for an older snapshot.
+    let needed = |s: &&SegmentFound| s.header.sequence >= base.first_segment;
+    let bytes_total = found
+        .segments
+        .iter()
+        .filter(needed)
+        .map(|s| s.file.size())
+        .sum();
     let mut known = manifest.durable.max(manifest.clean.unwrap_or_default());
     let mut bytes_done = 0;
-    let mut segments = found.segments.iter().enumerate();
+    let mut segments = found
+        .segments
+        .iter()
+        .enumerate()
+        .filter(|(_, segment)| needed(segment));
     let mut end = None;
-    let units = replay(target, loading.threads, || {
+    let units = replay(loading.target, base, loading.threads, || {
         let Some((index, segment)) = segments.next() else {
             return Ok(None);
         };
@@ -316,6 +364,18 @@ fn read_log(
         OpenError::damaged(crate::format::names::MANIFEST, 0, "it names no segment")
     })?;
     Ok((end, units))
+}
+
+/// The log up to a snapshot's end is part of what it says.
+fn refuse_if_log_is_short(base: Base, snapshot: Option<&str>, end: &End) -> Result<(), OpenError> {
+    if end.walk.last_revision >= base.end {
+        return Ok(());
+    }
+    let what = format!(
+        "it needs the log up to revision {}, which ends at {}: segments are missing",
+        base.end, end.walk.last_revision
+    );
+    Err(OpenError::damaged(snapshot.unwrap_or_default(), 0, what))
 }
 
 fn refuse_if_suspect(newest: &SegmentFound, end: &End, refuse: bool) -> Result<(), OpenError> {

@@ -3,7 +3,8 @@
 //! ```text
 //!  survey    which files belong to the store, do their headers form one chain   (reads only)
 //!  classify  how does the newest segment end: clean, torn, suspect, corrupt     (reads only)
-//!  replay    every unit, in order, into the shards, on all cores
+//!  base      the newest snapshot that the MANIFEST names, if there is one
+//!  replay    every unit behind it, in order, into the shards, on all cores
 //!  fresh     a new segment whose header fixes where the old one ends
 //! ```
 //! Invariants:
@@ -13,6 +14,7 @@
 //! - what was recovered is durable before anything is served;
 //! - a revision never names two units: after an unclean start numbering jumps.
 
+pub mod base;
 pub mod classify;
 pub mod directory;
 pub mod error;
@@ -23,5 +25,6 @@ pub mod summary;
 pub mod survey;
 pub mod verify;
 
+pub use base::DamagedSnapshot;
 pub use error::{OpenError, OpenErrorKind};
 pub use summary::{LoadProgress, RecoverySummary};

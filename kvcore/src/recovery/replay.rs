@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::base::Base;
 use super::error::OpenError;
+use crate::base::broken;
 use crate::base::op::{OpCode, OpView, RequestTag};
 use crate::base::revision::Revision;
 use crate::dedup::{Entry, Table};
@@ -42,6 +44,7 @@ pub struct Target {
 /// Returns how many units there were.
 pub fn replay(
     target: &Target,
+    base: Base,
     workers: usize,
     mut next: impl FnMut() -> Result<Option<Arc<Segment>>, OpenError>,
 ) -> Result<u64, OpenError> {
@@ -49,7 +52,7 @@ pub fn replay(
     let units = AtomicU64::new(0);
     if workers == 1 {
         while let Some(segment) = next()? {
-            redo_segment(target, 0, 1, &segment, &units)?;
+            redo_segment(target, base, (0, 1), &segment, &units)?;
         }
         return Ok(units.into_inner());
     }
@@ -60,7 +63,7 @@ pub fn replay(
             let (sender, receiver) = bounded(AHEAD);
             lanes.push(sender);
             let units = &units;
-            let worker = move || run(target, index, workers, &receiver, units);
+            let worker = move || run(target, base, (index, workers), &receiver, units);
             let thread = std::thread::Builder::new()
                 .name(format!("kv-replay-{index}"))
                 .spawn_scoped(scope, worker)
@@ -93,13 +96,13 @@ pub fn replay(
 
 fn run(
     target: &Target,
-    index: usize,
-    workers: usize,
+    base: Base,
+    lane: (usize, usize),
     segments: &Receiver<Arc<Segment>>,
     counted: &AtomicU64,
 ) -> Result<(), OpenError> {
     for segment in segments {
-        redo_segment(target, index, workers, &segment, counted)?;
+        redo_segment(target, base, lane, &segment, counted)?;
     }
     Ok(())
 }
@@ -107,12 +110,21 @@ fn run(
 /// Applies what a segment changes in the shards of one worker of several.
 fn redo_segment(
     target: &Target,
-    index: usize,
-    workers: usize,
+    base: Base,
+    (index, workers): (usize, usize),
     segment: &Segment,
     counted: &AtomicU64,
 ) -> Result<(), OpenError> {
+    let covered = if broken::is(broken::Build::ReplayFromSnapshotEnd) {
+        base.end
+    } else {
+        base.start
+    };
     for frame in &segment.frames {
+        if frame.first_revision.0 + u64::from(frame.units) <= covered.next().0 {
+            // All of it is in the snapshot.
+            continue;
+        }
         let mut revision = frame.first_revision;
         let payload = &segment.bytes[frame.payload.clone()];
         let mut seen = 0;
@@ -120,13 +132,15 @@ fn redo_segment(
             let offset = frame.payload.start as u64;
             let unit =
                 unit.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
+            let new = revision > covered;
             if index == 0
+                && new
                 && let Some(tag) = &unit.request
             {
-                let entry = remembered(target, tag, revision, frame.engine_ms);
+                let entry = remember(target, tag, revision, frame.engine_ms);
                 entry.map_err(|e| OpenError::damaged(&segment.name, offset, e.to_string()))?;
             }
-            for op in unit.ops() {
+            for op in unit.ops().take_while(|_| new) {
                 let place = target.shards.place(op.key);
                 if place.shard % workers == index {
                     redo(target, &op, revision);
@@ -153,7 +167,8 @@ fn redo_segment(
     Ok(())
 }
 
-/// Applies one logged operation.
+/// Applies one logged operation. On top of a snapshot a key may go back here to what it was
+/// before it was copied; it ends with its last change all the same, which comes later.
 fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
     let place = target.shards.place(op.key);
     target.shards.write(place.shard, |shard| {
@@ -181,7 +196,7 @@ fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
 }
 
 /// Takes back what became of a request with an id.
-fn remembered(
+pub fn remember(
     target: &Target,
     tag: &RequestTag<'_>,
     revision: Revision,

@@ -13,6 +13,9 @@ pub struct RecoverySummary {
     pub took_ms: u64,
     pub units: u64,
     pub segments: u64,
+    /// The snapshot that the start began with, and its records.
+    pub snapshot: Option<String>,
+    pub snapshot_records: u64,
     pub log_bytes: u64,
     /// Bytes of a torn tail that were cut off, and the file that keeps a copy.
     pub torn_bytes: u64,

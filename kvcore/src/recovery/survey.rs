@@ -37,6 +37,9 @@ pub struct Survey {
     /// cut short, to be replaced.
     pub unborn: Option<u64>,
     pub temporaries: Vec<String>,
+    /// Segments and snapshots that the MANIFEST no longer names: left by a removal that was
+    /// cut short, or by a snapshot that was not published.
+    pub leftovers: Vec<String>,
     /// Files that are not the store's; left alone.
     pub strangers: Vec<String>,
 }
@@ -45,6 +48,7 @@ pub struct Survey {
 pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
     let mut numbers = BTreeMap::new();
     let mut temporaries = Vec::new();
+    let mut snapshots = Vec::new();
     let mut strangers = Vec::new();
     let mut has_manifest = false;
     for entry in disk
@@ -55,6 +59,7 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
             FileName::Segment(number) => drop(numbers.insert(number, entry.len)),
             FileName::Manifest => has_manifest = true,
             FileName::Temporary => temporaries.push(entry.name),
+            FileName::Snapshot { .. } => snapshots.push(entry.name),
             FileName::Unknown => strangers.push(entry.name),
             _ => {}
         }
@@ -68,6 +73,10 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
         Some(manifest) => read_chain(disk, manifest, &numbers)?,
         None => Vec::new(),
     };
+    let leftovers = match &manifest {
+        Some(manifest) => leftovers(manifest, &numbers, snapshots),
+        None => Vec::new(),
+    };
     let newest = manifest.as_ref().map_or(0, |m| m.newest_segment);
     let unborn = check_above(disk, newest, &numbers, manifest.as_ref())?;
     Ok(Survey {
@@ -75,8 +84,22 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
         segments,
         unborn,
         temporaries,
+        leftovers,
         strangers,
     })
+}
+
+fn leftovers(
+    manifest: &Manifest,
+    numbers: &BTreeMap<u64, u64>,
+    mut snapshots: Vec<String>,
+) -> Vec<String> {
+    snapshots.retain(|name| manifest.snapshots.iter().all(|named| named.name != *name));
+    let early = numbers.range(..manifest.first_segment);
+    early
+        .map(|(&number, _)| segment_name(number))
+        .chain(snapshots)
+        .collect()
 }
 
 fn read_manifest(disk: &Arc<dyn Disk>) -> Result<Manifest, OpenError> {
@@ -137,13 +160,6 @@ fn read_chain(
         }
         check_follows(chain.last(), &found)?;
         chain.push(found);
-    }
-    if let Some((&early, _)) = numbers.range(..manifest.first_segment).next() {
-        // Left by a removal that was cut short: the MANIFEST no longer needs it.
-        tracing::info!(
-            segment = early,
-            "a segment below the first one is left over"
-        );
     }
     Ok(chain)
 }

@@ -45,6 +45,8 @@ pub struct CheckReport {
     /// The last run was closed in order.
     pub clean_shutdown: bool,
     pub strangers: Vec<String>,
+    /// Files that the next start removes: the store needs them no more.
+    pub leftovers: Vec<String>,
     /// Damage that stopped the check.
     pub damage: Option<String>,
 }
@@ -92,6 +94,9 @@ impl fmt::Display for CheckReport {
         for name in &self.strangers {
             writeln!(f, "{name}  not a file of the store; left alone")?;
         }
+        for name in &self.leftovers {
+            writeln!(f, "{name}  not needed any more; the next start removes it")?;
+        }
         if let Some(damage) = &self.damage {
             writeln!(f, "{damage}")?;
         }
@@ -129,6 +134,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
         gaps: Vec::new(),
         clean_shutdown: true,
         strangers: Vec::new(),
+        leftovers: Vec::new(),
         damage: None,
     };
     match examine(&disk, &mut report) {
@@ -145,12 +151,25 @@ fn examine(
 ) -> Result<(), OpenError> {
     let found = survey(disk)?;
     report.strangers.clone_from(&found.strangers);
+    report.leftovers.clone_from(&found.leftovers);
     let Some(manifest) = &found.manifest else {
         return Ok(());
     };
     report.store_id = manifest.store_id.to_string();
     report.gaps.clone_from(&manifest.gaps);
     report.clean_shutdown = manifest.clean.is_some();
+    for snapshot in &manifest.snapshots {
+        let records = super::base::check_file(disk, manifest, snapshot)?;
+        report.files.push(FileReport {
+            name: snapshot.name.clone(),
+            first_revision: snapshot.start,
+            last_revision: snapshot.end,
+            units: 0,
+            bytes: snapshot.bytes,
+            verdict: Verdict::Clean,
+            note: format!("{records} records"),
+        });
+    }
     let mut known = manifest.durable.max(manifest.clean.unwrap_or_default());
     for (index, segment) in found.segments.iter().enumerate() {
         let bytes = read_whole(segment.file.as_ref(), &segment.name)?;

@@ -30,6 +30,11 @@ impl Memory {
         Some(self.max.load(Ordering::Relaxed)).filter(|&m| m != u64::MAX)
     }
 
+    /// Sets the limit. One below what is in use refuses growth until enough is removed.
+    pub fn set_max(&self, max: Option<u64>) {
+        self.max.store(max.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Exchanges `old` accounted bytes for `new`. Refuses growth over the limit;
     /// what shrinks or stays is always accepted.
     pub fn exchange(&self, old: u64, new: u64) -> Result<(), MemoryFull> {

@@ -169,6 +169,14 @@ impl Shards {
         Revision(self.last_delete_of_all.load(Ordering::Acquire))
     }
 
+    /// What is absent may have been removed as late as by `revision`: for a store that
+    /// begins with a snapshot, which does not say what was removed before it.
+    pub fn absent_since(&self, revision: Revision) {
+        for last in self.last_delete.iter().chain([&self.last_delete_of_all]) {
+            last.fetch_max(revision.0, Ordering::Relaxed);
+        }
+    }
+
     /// Up to `max` places per stripe where a deadline has passed.
     pub fn due(&self, now_ms: u64, max: usize) -> Vec<Place> {
         let mut due = Vec::new();

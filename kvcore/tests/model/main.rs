@@ -134,7 +134,13 @@ fn the_engine_and_the_model_answer_alike() {
         println!("    {what}: {count},");
     }
     println!("    seeds: {stories},\n}}");
-    for what in ["units lost", "answer: replayed", "keys swept", "rotations"] {
+    for what in [
+        "units lost",
+        "answer: replayed",
+        "keys swept",
+        "rotations",
+        "starts from snapshots",
+    ] {
         let count = total.get(what).copied().unwrap_or(0);
         assert!(count > 0, "no {what}: the operations do not bite");
     }

@@ -13,11 +13,15 @@ impl Pair {
         self.count_rotations();
         let newest = self.model.revision();
         let store = self.store.take().expect("it runs");
+        let snapshots = u64::from(seed.is_multiple_of(2) && store.snapshot());
+        self.tally("snapshots", snapshots);
         let boot = store.boot_ms();
         let (ended, (logged, durable)) = store.end(end, seed);
         let clock = ended.clock.clone();
         clock.advance(away);
         let mut store = ended.start(seed)?;
+        let from = store.engine.status().recovery.snapshot.is_some();
+        self.tally("starts from snapshots", u64::from(from));
         let (least, most) = match end {
             End::Close | End::Crash { durable: true } => (newest, newest),
             End::Kill => (logged, newest),

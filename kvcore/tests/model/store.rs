@@ -109,6 +109,15 @@ impl Store {
         self.turn();
     }
 
+    /// Makes a snapshot, if the log is durable already: nothing else may happen by it.
+    pub(crate) fn snapshot(&self) -> bool {
+        let Ok(draft) = self.engine.draft_snapshot(&mut || ()) else {
+            return false;
+        };
+        let durable = self.engine.watermark().durable() >= draft.end();
+        durable && self.engine.publish_snapshot(draft).is_ok()
+    }
+
     /// The newest revisions that are in the file, and on the device.
     pub(crate) fn reached(&self) -> (u64, u64) {
         let watermark = self.engine.watermark();

@@ -75,3 +75,23 @@ fn truncating_on_any_bad_checksum_is_caught() {
     }
     panic!("not caught by {PATIENCE} flips");
 }
+
+#[test]
+fn replaying_from_the_end_of_a_snapshot_is_caught() {
+    caught(Build::ReplayFromSnapshotEnd, &POLICIES, false);
+}
+
+#[test]
+fn forgetting_the_log_within_a_snapshot_is_caught() {
+    caught(Build::SnapshotForgetsLog, &POLICIES, false);
+}
+
+#[test]
+fn publishing_a_snapshot_before_the_log_is_durable_is_caught() {
+    caught(Build::PublishBeforeDurable, &POLICIES, false);
+}
+
+#[test]
+fn removing_segments_before_the_manifest_is_caught() {
+    caught(Build::RemoveBeforeManifest, &POLICIES, false);
+}

@@ -64,6 +64,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_invented_over_power_cuts() {
     );
     assert!(total.rotations > 0, "no segment was rotated: {total:?}");
     assert!(
+        total.snapshots > 0 && total.starts_from_snapshots > 0,
+        "no start began with a snapshot: {total:?}"
+    );
+    assert!(
         total.lost_unacknowledged > 0,
         "no cut lost anything: they do not bite: {total:?}"
     );

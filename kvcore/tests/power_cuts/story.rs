@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use kvcore::base::broken::Build;
 use kvcore::base::clock::ManualClock;
 use kvcore::base::entropy::SeededEntropy;
 use kvcore::disk::{SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
+use kvcore::engine::snapshots::Draft;
 use kvcore::{
     Durability, Engine, Environment, Limits, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
 };
@@ -54,6 +56,8 @@ pub(crate) struct Tally {
     pub(crate) synced_acknowledged: u64,
     pub(crate) logged_acknowledged: u64,
     pub(crate) durable_reads: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) starts_from_snapshots: u64,
 }
 
 impl Tally {
@@ -71,6 +75,8 @@ impl Tally {
         self.synced_acknowledged += other.synced_acknowledged;
         self.logged_acknowledged += other.logged_acknowledged;
         self.durable_reads += other.durable_reads;
+        self.snapshots += other.snapshots;
+        self.starts_from_snapshots += other.starts_from_snapshots;
     }
 }
 
@@ -81,6 +87,7 @@ pub(crate) fn options(policy: SyncPolicy) -> Options {
     options.segment_bytes = SEGMENT;
     options.shards = 4;
     options.replay_threads = 1;
+    options.snapshots.rate = None;
     options.limits = Limits {
         key_bytes: 16,
         value_bytes: 2048,
@@ -106,6 +113,8 @@ struct Life {
     writer: LogWriter,
     /// Told as soon as the log has got there.
     waiting: Vec<(bool, Promise)>,
+    /// Written, and not published before the log is durable up to its end.
+    draft: Option<Draft>,
 }
 
 struct Story<'a> {
@@ -187,11 +196,14 @@ impl Story<'_> {
             Err(error) => return Err(format!("the store does not open: {error}")),
         };
         self.tally.lost_unacknowledged += self.oracle.check(&engine, survived)?;
-        self.tally.torn_tails += u64::from(engine.status().recovery.torn_bytes > 0);
+        let recovery = engine.status().recovery;
+        self.tally.torn_tails += u64::from(recovery.torn_bytes > 0);
+        self.tally.starts_from_snapshots += u64::from(recovery.snapshot.is_some());
         Ok(Some(Life {
             engine,
             writer,
             waiting: Vec::new(),
+            draft: None,
         }))
     }
 
@@ -214,6 +226,7 @@ impl Story<'_> {
                 0..=4 => self.write(life)?,
                 5..=6 => self.read(life),
                 7..=8 => self.turn(life),
+                _ if self.rng.chance(1, 4) => self.snapshot(life)?,
                 _ => {
                     self.clock.advance(self.rng.below(15));
                     life.engine.fill_spares();
@@ -259,6 +272,38 @@ impl Story<'_> {
         drop(life);
         self.disk = self.disk.crash(self.rng.next_u64());
         Survived::PowerCut
+    }
+
+    /// Writes a snapshot, with changes of the store in between, or publishes the last one.
+    fn snapshot(&mut self, life: &mut Life) -> Result<(), String> {
+        let durable = life.engine.watermark().durable();
+        if let Some(draft) = life.draft.take() {
+            let sound = !kvcore::base::broken::is(Build::PublishBeforeDurable);
+            if draft.end() > durable && sound {
+                life.engine.watermark().want_sync(draft.end());
+                life.draft = Some(draft);
+                return Ok(());
+            }
+            let published = life.engine.publish_snapshot(draft).is_ok();
+            self.tally.snapshots += u64::from(published);
+            return Ok(());
+        }
+        let mut violation = Ok(());
+        let engine = life.engine.clone();
+        let draft = engine.draft_snapshot(&mut || {
+            if violation.is_ok() && self.rng.chance(1, 2) {
+                violation = self.write(life);
+            }
+            if self.rng.chance(1, 4) {
+                self.turn(life);
+            }
+            if self.rng.chance(1, 4) {
+                life.engine.fill_spares();
+            }
+        });
+        // It may fail, as the disk or the log may have; then there is none.
+        life.draft = draft.ok();
+        violation
     }
 
     fn turn(&mut self, life: &mut Life) {

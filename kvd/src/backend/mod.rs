@@ -193,6 +193,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn store_revision(&self) -> Revision;
     fn state(&self) -> State;
     fn status(&self) -> Status;
+    /// Makes a snapshot now. Blocks until it counts.
+    fn snapshot(&self) -> Result<Snapshot, Error>;
+    /// Changes the limit on memory.
+    fn set_memory_max(&self, max_bytes: Option<u64>);
+    /// A sign of life of whatever writes the log, asked for by this call: the same number
+    /// twice means that it was stuck in between.
+    fn log_turns(&self) -> u64;
     /// New writes are refused from here on.
     fn start_drain(&self);
     /// Ends in order. Blocks; true if the files are marked as closed in order.
@@ -225,6 +232,8 @@ pub enum ErrorKind {
     BadTtl,
     BadNumber,
     NestedTooDeep,
+    /// A snapshot could not be written, or was not what was written.
+    SnapshotFailed,
     /// The caller's deadline passed before anything was applied.
     Deadline,
 }
@@ -294,8 +303,21 @@ pub struct Status {
     pub in_flight_bytes: u64,
     pub store_id: String,
     pub dir: PathBuf,
+    /// Those on disk that count, the newest last.
+    pub snapshots: Vec<Snapshot>,
     pub recovery: Recovery,
     pub counters: Counters,
+}
+
+/// A snapshot: its state is that of `start` or newer, and of `end` or older.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    pub start: Revision,
+    pub end: Revision,
+    pub bytes: u64,
+    /// Known of one that was just made.
+    pub records: u64,
+    pub took_ms: u64,
 }
 
 /// What the last start found.
@@ -310,6 +332,9 @@ pub struct Recovery {
     /// First and last revision of each.
     pub gaps: Vec<(Revision, Revision)>,
     pub clean_start: bool,
+    /// What the start began with, and its records.
+    pub snapshot: Option<String>,
+    pub snapshot_records: u64,
 }
 
 /// What the log has done since the start.
@@ -325,4 +350,7 @@ pub struct Counters {
     pub expired: u64,
     /// How often somebody has set the wall clock.
     pub clock_jumps: u64,
+    /// Snapshots that were made, and attempts that failed.
+    pub snapshots: u64,
+    pub snapshots_failed: u64,
 }

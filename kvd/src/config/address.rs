@@ -11,6 +11,7 @@ pub struct Listen(pub Vec<SocketAddr>);
 
 impl Value for Listen {
     const KIND: &'static str = "addresses";
+    const UNIT: &'static str = "IP:PORT, one or a list";
 
     fn parse(text: &str) -> Result<Self, String> {
         let addresses = text
@@ -36,6 +37,7 @@ pub struct ListenOrOff(pub Option<SocketAddr>);
 
 impl Value for ListenOrOff {
     const KIND: &'static str = "address or off";
+    const UNIT: &'static str = "IP:PORT, or off";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {

@@ -7,7 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Listen, ListenOrOff};
-use super::value::{Auto, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
+use super::value::{Auto, Damaged, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
+
+/// When another value of a setting takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At a reload.
+    Live,
+    /// At the next start.
+    Restart,
+}
 
 /// One row of the table.
 pub struct Setting {
@@ -15,11 +24,15 @@ pub struct Setting {
     pub key: &'static str,
     /// What it does, for people.
     pub doc: &'static str,
-    /// The kind of value and with it the unit.
+    /// The kind of value.
     pub kind: &'static str,
     pub default: &'static str,
     /// Lowest and highest value, if there is a range.
     pub range: Option<(&'static str, &'static str)>,
+    /// How a value is written, and with it the unit.
+    pub unit: &'static str,
+    /// When another value takes effect.
+    pub change: Change,
     set: fn(&mut Settings, &str) -> Result<(), String>,
     get: fn(&Settings) -> String,
 }
@@ -62,7 +75,7 @@ fn parse_within<V: Value>(text: &str, range: Option<(&str, &str)>) -> Result<V, 
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
-        $key:literal => $field:ident: $kind:ty = $default:literal $(, $low:literal ..= $high:literal)?;
+        $key:literal => $change:ident $field:ident: $kind:ty = $default:literal $(, $low:literal ..= $high:literal)?;
     )*) => {
         /// Every setting with its type.
         #[derive(Clone, Debug)]
@@ -87,6 +100,8 @@ macro_rules! settings {
                 kind: <$kind as Value>::KIND,
                 default: $default,
                 range: settings!(@range $($low, $high)?),
+                unit: <$kind as Value>::UNIT,
+                change: Change::$change,
                 set: |settings, text| {
                     settings.$field = parse_within(text, settings!(@range $($low, $high)?))?;
                     Ok(())
@@ -102,65 +117,76 @@ macro_rules! settings {
 settings! {
     /// Addresses of the gRPC side. Port 0 lets the system choose; the ready line
     /// tells. In the environment and after --set separated by commas.
-    "server.listen" => listen: Listen = "127.0.0.1:7500";
+    "server.listen" => Restart listen: Listen = "127.0.0.1:7500";
     /// Address of /metrics, /healthz and /readyz, or `off`.
-    "server.http_listen" => http_listen: ListenOrOff = "127.0.0.1:7501";
+    "server.http_listen" => Restart http_listen: ListenOrOff = "127.0.0.1:7501";
     /// Threads that serve connections; auto is one per core.
-    "server.runtimes" => runtimes: Auto = "auto";
+    "server.runtimes" => Restart runtimes: Auto = "auto";
     /// Connections at one time; more are closed at once.
-    "server.max_connections" => max_connections: usize = "4096", "1" ..= "1000000";
+    "server.max_connections" => Live max_connections: usize = "4096", "1" ..= "1000000";
     /// Connections at one time from one address.
-    "server.max_connections_per_ip" => max_connections_per_ip: usize = "1024", "1" ..= "1000000";
+    "server.max_connections_per_ip" => Live max_connections_per_ip: usize = "1024", "1" ..= "1000000";
     /// Concurrent streams of one connection.
-    "server.max_streams" => max_streams: usize = "1024", "1" ..= "65536";
+    "server.max_streams" => Restart max_streams: usize = "1024", "1" ..= "65536";
     /// Bytes of requests that have begun to arrive and are not complete yet, over
     /// all connections; more are refused with OVERLOADED.
-    "server.request_memory" => request_memory: Size = "256MiB", "32MiB" ..= "1TiB";
+    "server.request_memory" => Live request_memory: Size = "256MiB", "32MiB" ..= "1TiB";
     /// Bytes of replies that wait for one client to read them; a client that reads
     /// more slowly is refused with OVERLOADED.
-    "server.reply_memory" => reply_memory: Size = "32MiB", "1MiB" ..= "1TiB";
+    "server.reply_memory" => Live reply_memory: Size = "32MiB", "1MiB" ..= "1TiB";
     /// The longest a call may take if its caller set no deadline.
-    "server.request_timeout" => request_timeout: Duration = "30s", "1s" ..= "1h";
+    "server.request_timeout" => Live request_timeout: Duration = "30s", "1s" ..= "1h";
     /// How long a stop waits for calls in flight before it cuts them.
-    "server.drain_timeout" => drain_timeout: Duration = "20s", "0ms" ..= "1h";
+    "server.drain_timeout" => Live drain_timeout: Duration = "20s", "0ms" ..= "1h";
     /// Listen on other than loopback addresses although nobody has to log in.
-    "server.allow_unauthenticated" => allow_unauthenticated: bool = "false";
+    "server.allow_unauthenticated" => Restart allow_unauthenticated: bool = "false";
     /// Directory of the store. Created if it is missing.
-    "store.data_dir" => data_dir: PathBuf = "./kvd-data";
+    "store.data_dir" => Restart data_dir: PathBuf = "./kvd-data";
     /// Accept a file system that does not survive power loss, such as tmpfs.
-    "store.allow_volatile" => allow_volatile: bool = "false";
+    "store.allow_volatile" => Restart allow_volatile: bool = "false";
     /// Threads that read the log at start; auto is one per core.
-    "store.replay_threads" => replay_threads: Auto = "auto";
+    "store.replay_threads" => Restart replay_threads: Auto = "auto";
     /// When the log is synced: always (before a write is answered),
     /// interval:250ms (any duration), or never (only when a caller asks).
-    "log.sync" => sync: Sync = "always";
+    "log.sync" => Restart sync: Sync = "always";
     /// Bytes of one log file.
-    "log.segment_bytes" => segment_bytes: Size = "64MiB", "1MiB" ..= "1GiB";
+    "log.segment_bytes" => Restart segment_bytes: Size = "64MiB", "1MiB" ..= "1GiB";
     /// How bytes get into the log: a mapping, or pwrite.
-    "log.io" => log_io: Io = "mmap";
+    "log.io" => Restart log_io: Io = "mmap";
     /// A log end that may be torn or damaged: refuse to start, or cut it; auto
     /// refuses under `log.sync = always`.
-    "log.suspect_tail" => suspect_tail: SuspectTail = "auto";
+    "log.suspect_tail" => Restart suspect_tail: SuspectTail = "auto";
+    /// A snapshot is made when a start would have to replay this many bytes of log,
+    /// and no fewer than the last snapshot has. none: only on demand.
+    "snapshot.log_bytes" => Restart snapshot_log_bytes: SizeLimit = "256MiB";
+    /// And when this much time has passed since the last one and something has
+    /// changed. 0ms: however long it is.
+    "snapshot.interval" => Restart snapshot_interval: Duration = "0ms", "0ms" ..= "8760h";
+    /// Bytes a second that writing a snapshot may take. none: no limit.
+    "snapshot.rate" => Restart snapshot_rate: SizeLimit = "64MiB";
+    /// A damaged snapshot at a start: refuse to start, or use-older, which begins
+    /// with the one before it and loses nothing.
+    "snapshot.damaged" => Restart snapshot_damaged: Damaged = "refuse";
     /// Bytes of keys, values and their bookkeeping; a write that would pass it is
     /// refused. none or 0: no limit.
-    "memory.max_bytes" => memory_max_bytes: SizeLimit = "none";
+    "memory.max_bytes" => Live memory_max_bytes: SizeLimit = "none";
     /// Longest key.
-    "limits.key_bytes" => key_bytes: Size = "4KiB", "1B" ..= "64KiB";
+    "limits.key_bytes" => Restart key_bytes: Size = "4KiB", "1B" ..= "64KiB";
     /// Longest value.
-    "limits.value_bytes" => value_bytes: Size = "1MiB", "1B" ..= "16MiB";
+    "limits.value_bytes" => Restart value_bytes: Size = "1MiB", "1B" ..= "16MiB";
     /// Operations of one batch or pipeline message.
-    "limits.batch_operations" => batch_operations: usize = "1024", "1" ..= "1024";
+    "limits.batch_operations" => Restart batch_operations: usize = "1024", "1" ..= "1024";
     /// Keys and values of one batch or pipeline message.
-    "limits.batch_bytes" => batch_bytes: Size = "8MiB", "64KiB" ..= "20MiB";
+    "limits.batch_bytes" => Restart batch_bytes: Size = "8MiB", "64KiB" ..= "20MiB";
     /// Encoded reply; one record alone may be longer.
-    "limits.reply_bytes" => reply_bytes: Size = "3584KiB", "64KiB" ..= "64MiB";
+    "limits.reply_bytes" => Restart reply_bytes: Size = "3584KiB", "64KiB" ..= "64MiB";
     /// Writes accepted and not yet in the log.
-    "limits.in_flight_operations" => in_flight_operations: usize = "65536", "1024" ..= "1048576";
+    "limits.in_flight_operations" => Restart in_flight_operations: usize = "65536", "1024" ..= "1048576";
     /// Their bytes.
-    "limits.in_flight_bytes" => in_flight_bytes: Size = "64MiB", "1MiB" ..= "16GiB";
+    "limits.in_flight_bytes" => Restart in_flight_bytes: Size = "64MiB", "1MiB" ..= "16GiB";
     /// The longest a write waits to be accepted before it is refused with
     /// OVERLOADED.
-    "limits.admission_wait" => admission_wait: Duration = "1s", "0ms" ..= "1s";
+    "limits.admission_wait" => Live admission_wait: Duration = "1s", "0ms" ..= "1s";
     /// What is logged to stderr: error, warn, info, debug or trace.
-    "telemetry.level" => level: Level = "info";
+    "telemetry.level" => Live level: Level = "info";
 }

@@ -22,17 +22,48 @@ fn with(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, 
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
     Sources {
-        file: None,
         environment,
         flags,
+        ..Sources::default()
     }
     .load()
 }
 
 fn file(text: &str) -> Result<Config, ConfigError> {
     let mut config = Config::default();
-    file::apply_text(&mut config, Path::new("kvd.toml"), text)?;
-    Ok(config)
+    let mut problems = Vec::new();
+    file::apply(
+        &mut config,
+        Path::new("kvd.toml"),
+        text,
+        None,
+        &mut problems,
+    );
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError(problems))
+    }
+}
+
+/// A file that is really there, and what else there is.
+fn with_file(
+    text: &str,
+    profile: Option<&str>,
+    environment: &[(&str, &str)],
+) -> Result<Loaded, ConfigError> {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&path, text).unwrap();
+    let environment = environment.iter();
+    Sources {
+        file: Some(path.path().to_owned()),
+        profile: profile.map(str::to_owned),
+        environment: environment
+            .map(|(n, v)| ((*n).into(), (*v).into()))
+            .collect(),
+        flags: Vec::new(),
+    }
+    .load()
 }
 
 #[test]
@@ -155,7 +186,20 @@ fn what_is_refused_is_named() {
             &["unix:/run/kvd", "not built yet"],
         ),
         ("[server]\nlisten = []", &["server.listen"]),
-        ("[store\n", &["kvd.toml:1"]),
+        ("[store\n", &["kvd.toml:1:"]),
+        (
+            "[log.sync]\nnever = true",
+            &["kvd.toml:1", "log.sync: a table is no value"],
+        ),
+        ("profile = 1", &["kvd.toml:1:11", "[profile.NAME]"]),
+        (
+            "profile.prod = 1",
+            &["kvd.toml:1:16", "a table of settings"],
+        ),
+        (
+            "[profile.prod.profile.x]\nlog = 1",
+            &["kvd.toml:2:1", "profile.x.log"],
+        ),
         ("[limits]\nvalue_bytes = \"17MiB\"", &["outside"]),
         ("loglevel = \"debug\"", &["loglevel", "telemetry.level"]),
     ];
@@ -209,4 +253,143 @@ fn an_unknown_variable_is_a_warning() {
         loaded.warnings
     );
     assert_eq!(variable("memory.max_bytes"), "KVD_MEMORY__MAX_BYTES");
+}
+
+#[test]
+fn one_look_finds_everything_that_is_wrong() {
+    let text = "[log]\nsnyc = \"always\"\n  segment_bytes = 64\n[server]\nmax_streams = 0\n\
+                [profile.dev.log]\nsync = \"maybe\"\n";
+    let sources = |text: &str| with_file(text, None, &[("KVD_LOG__IO", "punched cards")]);
+    let ConfigError(problems) = sources(text).unwrap_err();
+    let found: Vec<_> = problems
+        .iter()
+        .map(|p| (p.origin.place().map(|at| (at.line, at.column)), &p.key[..]))
+        .collect();
+    let expected = [
+        (Some((2, 1)), ""),
+        (Some((3, 19)), "log.segment_bytes"),
+        (Some((5, 15)), "server.max_streams"),
+        (Some((7, 8)), "log.sync"),
+        (None, "log.io"),
+    ];
+    for place in expected {
+        assert!(found.contains(&place), "{place:?} is not in {found:?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{problems:?}");
+    // Two mistakes in the syntax, and nothing that follows from them.
+    let ConfigError(problems) = file("[log\nsync = \"always\"\n[store]\nx = = 1\n").unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[test]
+fn a_profile_goes_over_the_common_part_and_under_the_environment() {
+    let text = "[profile.prod.log]\nsync = \"never\"\nio = \"pwrite\"\n[profile.dev]\n\
+                log.sync = \"interval:1s\"\n[log]\nsync = \"always\"\nsegment_bytes = \"32MiB\"\n";
+    let common = with_file(text, None, &[("KVD_PROFILE", "")]).unwrap();
+    assert_eq!(common.config.settings.sync, Sync::Always);
+    assert_eq!(common.profiles.iter().collect::<Vec<_>>(), ["dev", "prod"]);
+    assert!(common.warnings.is_empty(), "{:?}", common.warnings);
+
+    let prod = with_file(text, None, &[("KVD_PROFILE", "prod")]).unwrap();
+    assert_eq!(prod.config.settings.sync, Sync::Never);
+    assert_eq!(prod.config.settings.segment_bytes, Size(32 << 20));
+    let origin = prod.config.origin("log.sync").to_string();
+    assert!(
+        origin.starts_with("profile prod, ") && origin.ends_with(":2"),
+        "{origin}"
+    );
+    let origin = prod.config.origin("log.segment_bytes").to_string();
+    assert!(
+        !origin.contains("profile") && origin.ends_with(":8"),
+        "{origin}"
+    );
+
+    let environment = [("KVD_PROFILE", "prod"), ("KVD_LOG__IO", "mmap")];
+    let dev = with_file(text, Some("dev"), &environment).unwrap();
+    assert_eq!(
+        dev.config.settings.sync,
+        Sync::Interval(Duration::from_secs(1))
+    );
+    assert_eq!(dev.config.settings.log_io, Io::Mmap);
+    assert_eq!(dev.profile.as_deref(), Some("dev"));
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_named_with_those_that_are() {
+    let text = "[profile.prod]\n[profile.dev]\n";
+    let error = with_file(text, Some("dve"), &[]).unwrap_err().to_string();
+    for part in ["--profile dve", "\"dve\"", "dev, prod"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = with_file("", None, &[("KVD_PROFILE", "x")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("KVD_PROFILE") && error.contains("has no profiles"),
+        "{error}"
+    );
+    let error = with(&[("KVD_PROFILE", "x")], &[]).unwrap_err().to_string();
+    assert!(error.contains("--config"), "{error}");
+}
+
+#[test]
+fn the_sample_is_the_defaults_with_and_without_its_comments() {
+    let sample = document::sample(&[]);
+    let of = |config: &Config| {
+        config
+            .entries()
+            .map(|(_, value, _)| value)
+            .collect::<Vec<_>>()
+    };
+    let defaults = of(&Config::default());
+    assert_eq!(of(&file(&sample).unwrap()), defaults);
+    let active: Vec<&str> = sample
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') && !setting.is_empty() => setting,
+            _ => line,
+        })
+        .collect();
+    let config = file(&active.join("\n")).unwrap();
+    assert_eq!(of(&config), defaults);
+    for (row, _, origin) in config.entries() {
+        assert_ne!(origin, &Origin::Default, "{} is not in the sample", row.key);
+        assert!(sample.lines().all(|line| line.len() <= 100));
+    }
+}
+
+/// `BLESS=1 cargo test -p kvd --lib as_they_would_be_written` writes them.
+#[test]
+fn files_that_come_out_of_the_table_are_as_they_would_be_written() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let service = [("store.data_dir", "/var/lib/kvd")];
+    for (path, text) in [
+        ("../docs/operations/configuration.md", document::page()),
+        ("systemd/kvd.toml", document::sample(&service)),
+    ] {
+        let path = here.join(path);
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            there == text,
+            "{} is not what the table says",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn what_is_adopted_brings_its_origin() {
+    let from = with_flags(&[("log.sync", "interval:3s"), ("memory.max_bytes", "1GiB")]).unwrap();
+    let mut to = Config::default();
+    for row in TABLE {
+        to.adopt(row, &from.config);
+    }
+    for ((row, value, origin), (_, adopted, adopted_origin)) in
+        from.config.entries().zip(to.entries())
+    {
+        assert_eq!((&value, origin), (&adopted, adopted_origin), "{}", row.key);
+    }
 }

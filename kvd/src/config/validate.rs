@@ -1,31 +1,30 @@
 //! What only several settings together can get wrong.
 
-use super::{Config, ConfigError};
+use super::{Config, Problem};
 
-pub(super) fn whole(config: &Config) -> Result<(), ConfigError> {
-    loopback_or_allowed(config)?;
-    limits_fit(config)
+pub(super) fn whole(config: &Config, problems: &mut Vec<Problem>) {
+    problems.extend(loopback_or_allowed(config));
+    problems.extend(limits_fit(config));
 }
 
 /// Nobody has to log in yet, so a listener that others can reach has to be meant.
-fn loopback_or_allowed(config: &Config) -> Result<(), ConfigError> {
+fn loopback_or_allowed(config: &Config) -> Option<Problem> {
     let settings = &config.settings;
     if settings.allow_unauthenticated {
-        return Ok(());
+        return None;
     }
-    match settings.listen.0.iter().find(|at| !at.ip().is_loopback()) {
-        None => Ok(()),
-        Some(address) => Err(ConfigError(format!(
-            "{}: server.listen: {address} can be reached from other machines, and this version \
-             has no authentication: listen on a loopback address, or say --allow-unauthenticated",
-            config.origin("server.listen")
-        ))),
-    }
+    let open = settings.listen.0.iter().find(|at| !at.ip().is_loopback())?;
+    let what = format!(
+        "{open} can be reached from other machines, and this version has no authentication: \
+         listen on a loopback address, or say --allow-unauthenticated"
+    );
+    let key = "server.listen";
+    Some(Problem::new(config.origin(key).clone(), key, what))
 }
 
 /// A batch must be able to hold the largest operation, and the whole of what is in
 /// flight the largest batch twice: else the largest could wait for ever.
-fn limits_fit(config: &Config) -> Result<(), ConfigError> {
+fn limits_fit(config: &Config) -> Vec<Problem> {
     let settings = &config.settings;
     let largest = settings.key_bytes.0 + settings.value_bytes.0;
     let pairs = [
@@ -42,13 +41,13 @@ fn limits_fit(config: &Config) -> Result<(), ConfigError> {
             "twice limits.batch_bytes",
         ),
     ];
-    for (key, value, least, what) in pairs {
-        if value < least {
-            return Err(ConfigError(format!(
-                "{}: {key}: {value} bytes are fewer than {what} ({least} bytes)",
-                config.origin(key)
-            )));
-        }
-    }
-    Ok(())
+    let small = pairs
+        .into_iter()
+        .filter(|(_, value, least, _)| value < least);
+    small
+        .map(|(key, value, least, of)| {
+            let what = format!("{value} bytes are fewer than {of} ({least} bytes)");
+            Problem::new(config.origin(key).clone(), key, what)
+        })
+        .collect()
 }

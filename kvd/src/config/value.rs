@@ -9,6 +9,8 @@ use std::time::Duration;
 pub trait Value: Sized + PartialOrd {
     /// What the kind is called in documentation and errors.
     const KIND: &'static str;
+    /// How it is written: the unit, or the words there are.
+    const UNIT: &'static str = Self::KIND;
 
     /// Reads the text; the error says what was expected.
     fn parse(text: &str) -> Result<Self, String>;
@@ -41,6 +43,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 
 impl Value for Size {
     const KIND: &'static str = "size";
+    const UNIT: &'static str = "a whole number with B, KiB, MiB, GiB or TiB";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split_unit(text);
@@ -85,6 +88,7 @@ const DURATION_UNITS: [(&str, u64); 5] = [
 
 impl Value for Duration {
     const KIND: &'static str = "duration";
+    const UNIT: &'static str = "a whole number with ms, s, min or h";
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split_unit(text);
@@ -129,6 +133,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 
 impl Value for usize {
     const KIND: &'static str = "number";
+    const UNIT: &'static str = "a whole number";
 
     fn parse(text: &str) -> Result<Self, String> {
         text.trim()
@@ -171,6 +176,7 @@ impl Value for String {
 
 impl Value for PathBuf {
     const KIND: &'static str = "path";
+    const UNIT: &'static str = "a path";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
@@ -198,6 +204,7 @@ impl Auto {
 
 impl Value for Auto {
     const KIND: &'static str = "number or auto";
+    const UNIT: &'static str = "a whole number, or auto";
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.trim() == "auto" {
@@ -220,6 +227,7 @@ pub struct SizeLimit(pub Option<u64>);
 
 impl Value for SizeLimit {
     const KIND: &'static str = "size or none";
+    const UNIT: &'static str = "a whole number with B, KiB, MiB, GiB or TiB, or none";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {
@@ -243,6 +251,7 @@ pub enum Sync {
 
 impl Value for Sync {
     const KIND: &'static str = "sync policy";
+    const UNIT: &'static str = "always, interval: with a duration, or never";
 
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {
@@ -302,6 +311,11 @@ words! {
 words! {
     /// What to do with a log end that cannot be told from damage.
     SuspectTail: "auto, refuse or cut" { Auto = "auto", Refuse = "refuse", Cut = "cut" }
+}
+
+words! {
+    /// What a start does about a damaged snapshot.
+    Damaged: "refuse or use-older" { Refuse = "refuse", UseOlder = "use-older" }
 }
 
 words! {

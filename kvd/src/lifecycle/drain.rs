@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Daemon, POLL, systemd};
+use super::{Daemon, POLL};
 use crate::backend::Store;
 use crate::backend::embedded::Embedded;
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,7 @@ const LEAST_FOR_LOG: Duration = Duration::from_secs(5);
 
 pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
-    systemd::stopping();
+    daemon.manager.stopping(limit);
     tracing::info!(
         "stopping: finishing {} calls in flight",
         daemon.server.in_flight()
@@ -49,7 +49,9 @@ pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure>
     };
     for telling in daemon.telling {
         telling.abort();
+        let _ = telling.await;
     }
+    daemon.manager.finish().await;
     closed
 }
 

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! start:  listen ─► serve, answering LOADING ─► load on its own thread ─► serve
+//! reload: read settings again ─► all good? hand over what is live : leave everything
 //! stop:   health NOT_SERVING, writes refused ─► listeners closed ─► calls in flight end
 //!         ─► (limit: waits cut) ─► log sealed and synced
 //! ```
 
 mod drain;
 pub mod ready;
+pub mod reload;
 pub mod signals;
-mod systemd;
+pub mod systemd;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,34 +25,52 @@ use tokio::task::JoinHandle;
 use crate::accept::{accept, listen};
 use crate::backend::Store as _;
 use crate::backend::embedded::Embedded;
-use crate::config::{Config, Settings};
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::server::Server;
 use crate::service::core::Shared;
 use crate::telemetry::{health, http};
+use systemd::{Given, Inherited, Manager};
 
 /// A running daemon. Its control tasks live on the runtime that started it; calls
 /// are served on threads of their own.
 #[derive(Debug)]
 pub struct Daemon {
     server: Server<Embedded>,
+    /// What is in force; what needs a restart is as it was at the start.
+    config: Config,
+    manager: Arc<Manager>,
     listening: Vec<SocketAddr>,
     http: Option<SocketAddr>,
     loading: Option<oneshot::Receiver<Result<Embedded, Failure>>>,
     health_changed: Arc<Notify>,
     /// Accept loops; ended when stopping begins.
     accepting: Vec<JoinHandle<()>>,
-    /// HTTP and health; ended last.
+    /// HTTP, health and the service manager's; ended last.
     telling: Vec<JoinHandle<()>>,
+}
+
+/// As [`start_with`], without a service manager.
+pub async fn start(config: Config) -> Result<Daemon, Failure> {
+    start_with(config, Given::default()).await
 }
 
 /// Listens, starts serving and begins to load. Returns while loading goes on: see
 /// [`Daemon::loaded`].
-pub async fn start(config: Config) -> Result<Daemon, Failure> {
-    let settings = config.settings;
+pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure> {
+    let settings = config.settings.clone();
     Embedded::check(&settings)?;
-    let (listeners, listening) = bind_all(&settings.listen.0)?;
-    let http_listener = settings.http_listen.0.map(bind).transpose()?;
+    let manager = Arc::new(given.manager());
+    let Inherited { grpc, http } = given.inherited;
+    let (listeners, listening) = if grpc.is_empty() {
+        bind_all(&settings.listen.0)?
+    } else {
+        adopt_all(grpc, settings.allow_unauthenticated)?
+    };
+    let http_listener = match http {
+        Some(listener) => Some(adopt(listener)?),
+        None => settings.http_listen.0.map(bind).transpose()?,
+    };
     let shared = Arc::new(Shared::new(settings));
     let reporter = health::reporter().await;
     let server = Server::start(&shared, reporter.clone())
@@ -79,9 +99,16 @@ pub async fn start(config: Config) -> Result<Daemon, Failure> {
         }));
     }
     let loading = Some(load(Arc::clone(&shared))?);
-    telling.push(tokio::spawn(systemd::report_loading(shared)));
+    if let Some(period) = manager.watchdog {
+        let fed = systemd::feed(Arc::clone(&manager), Arc::clone(&shared), period);
+        telling.push(tokio::spawn(fed));
+    }
+    let report = systemd::report_loading(Arc::clone(&manager), shared);
+    telling.push(tokio::spawn(report));
     Ok(Daemon {
         server,
+        config,
+        manager,
         listening,
         http,
         loading,
@@ -108,6 +135,40 @@ fn bind(address: SocketAddr) -> Result<Bound, Failure> {
             "cannot listen on {address}: {e}; choose another with --listen or --http-listen"
         );
         Failure::new(Exit::Unavailable, message)
+    })
+}
+
+/// Takes over listeners of the gRPC side that the service manager has opened.
+fn adopt_all(
+    listeners: Vec<std::net::TcpListener>,
+    open: bool,
+) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), Failure> {
+    let adopted: Result<Vec<Bound>, Failure> = listeners.into_iter().map(adopt).collect();
+    let adopted = adopted?;
+    match adopted
+        .iter()
+        .find(|(_, address)| !address.ip().is_loopback())
+    {
+        Some((_, address)) if !open => Err(Failure::new(
+            Exit::Config,
+            format!(
+                "the service manager's socket at {address} can be reached from other machines, \
+                 and this version has no authentication: let it listen on a loopback address, or \
+                 set server.allow_unauthenticated"
+            ),
+        )),
+        _ => Ok(adopted.into_iter().unzip()),
+    }
+}
+
+fn adopt(listener: std::net::TcpListener) -> Result<Bound, Failure> {
+    let adopted = TcpListener::from_std(listener).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    adopted.map_err(|e| {
+        let message = format!("cannot use a socket of the service manager: {e}");
+        Failure::new(Exit::Software, message)
     })
 }
 
@@ -155,10 +216,22 @@ impl Daemon {
                 changed.notify_one();
             }
         }));
+        #[cfg(feature = "debug-hooks")]
+        crate::debug::hook(&store);
+        let keys = store.status().keys;
         self.server.opened(store);
+        // A reload while loading could not reach the store.
+        self.apply();
         self.health_changed.notify_one();
-        systemd::ready();
+        self.manager.ready(keys);
         Ok(())
+    }
+
+    /// `listener` is called by the log's thread whenever the log moves, and must be quick.
+    pub fn subscribe(&self, listener: crate::backend::Listener) {
+        if let Some(store) = self.server.figures.shared.store.get() {
+            store.subscribe(listener);
+        }
     }
 
     /// The addresses of the gRPC side, with the ports that the system chose.
@@ -171,14 +244,10 @@ impl Daemon {
         self.http
     }
 
-    fn settings(&self) -> &Settings {
-        &self.server.figures.shared.settings
-    }
-
     /// Drains and closes. Nothing that was acknowledged as durable is lost, whatever
     /// comes of it.
     pub async fn stop(self) -> Result<(), Failure> {
-        let limit = self.settings().drain_timeout;
+        let limit = self.config.settings.drain_timeout;
         drain::stop(self, limit).await
     }
 }

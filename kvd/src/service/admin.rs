@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::BoxStream;
-use kvproto::v1::{self, admin_service_server::AdminService};
+use kvproto::v1::{self, ErrorReason as Reason, admin_service_server::AdminService};
 use tonic::{Request, Response, Status};
 
-use super::convert::{CAPABILITIES, signed};
+use super::convert::{CAPABILITIES, require, signed};
 use super::core::{Core, Seen, answer};
 use super::deadline::Deadline;
 use super::limits::{
@@ -16,6 +16,7 @@ use super::limits::{
     TTL_MAX_MS, TXN_DEPTH, TXN_RANGE_KEYS,
 };
 use super::operations::not_yet;
+use super::status::Refusal;
 use crate::backend::{self, Durability, ReadLevel, State, Store};
 use crate::config::value::Value as _;
 use crate::telemetry::stats::Rpc;
@@ -96,6 +97,7 @@ impl<S: Store> Core<S> {
             store_id: status.store_id,
             data_dir: status.dir.display().to_string(),
             recovery: Some(recovery(&status.recovery)),
+            snapshots: status.snapshots.iter().map(snapshot).collect(),
             ..common
         }
     }
@@ -137,8 +139,8 @@ impl<S: Store> Core<S> {
             pipeline_operations: length(PIPELINE_OPERATIONS),
             pipeline_bytes: length(PIPELINE_BYTES),
             request_bytes: length(limits.request_message()),
-            connections: length(settings.max_connections),
-            memory_max_bytes: signed(settings.memory_max_bytes.0.unwrap_or(0)),
+            connections: length(self.shared.live.max_connections()),
+            memory_max_bytes: signed(self.shared.live.memory_max_bytes().unwrap_or(0)),
             scan_page_records: length(page.records),
             scan_page_bytes: length(page.bytes),
             ttl_ms: signed(TTL_MAX_MS),
@@ -181,6 +183,44 @@ impl<S: Store> Core<S> {
                 .into(),
             version: VERSION.to_owned(),
         }
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// On a thread of its own: it takes as long as the store is large. A caller that goes
+    /// away does not end it.
+    async fn create_snapshot(
+        &self,
+        request: &v1::CreateSnapshotRequest,
+    ) -> Result<v1::CreateSnapshotResponse, Refusal> {
+        require(&request.require)?;
+        let store = self.store()?.clone();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("kvd-snapshot".to_owned())
+            .spawn(move || {
+                // Nobody may be waiting any more.
+                let _gone = tell.send(store.snapshot());
+            });
+        if let Err(error) = thread {
+            let what = format!("no thread for the snapshot: {error}");
+            return Err(Refusal::new(Reason::Internal, what));
+        }
+        let made = told.await.unwrap_or_else(|_| {
+            let what = "the thread that made the snapshot ended";
+            Err(backend::Error::new(
+                backend::ErrorKind::SnapshotFailed,
+                what,
+            ))
+        })?;
+        Ok(v1::CreateSnapshotResponse {
+            header: Some(self.state_header()),
+            start_revision: signed(made.start),
+            end_revision: signed(made.end),
+            bytes: signed(made.bytes),
+            records: signed(made.records),
+            took_ms: signed(made.took_ms),
+        })
     }
 }
 
@@ -228,6 +268,16 @@ fn recovery(recovery: &backend::Recovery) -> v1::RecoveryReport {
         quarantined_bytes: signed(recovery.torn_bytes),
         started_clean: recovery.clean_start,
         gaps: recovery.gaps.iter().map(gap).collect(),
+        snapshot: recovery.snapshot.clone().unwrap_or_default(),
+        snapshot_records: signed(recovery.snapshot_records),
+    }
+}
+
+fn snapshot(snapshot: &backend::Snapshot) -> v1::SnapshotReport {
+    v1::SnapshotReport {
+        start_revision: signed(snapshot.start),
+        end_revision: signed(snapshot.end),
+        bytes: signed(snapshot.bytes),
     }
 }
 
@@ -268,9 +318,11 @@ impl<S: Store> AdminService for Admin<S> {
 
     async fn create_snapshot(
         &self,
-        _: Request<v1::CreateSnapshotRequest>,
+        request: Request<v1::CreateSnapshotRequest>,
     ) -> Result<Response<v1::CreateSnapshotResponse>, Status> {
-        self.not_yet("CreateSnapshot")
+        let core = &*self.core;
+        let call = core.begin(Rpc::CreateSnapshot);
+        answer(call, core.create_snapshot(request.get_ref()).await)
     }
 
     type BackupStream = Replies<v1::BackupResponse>;

@@ -17,6 +17,7 @@ use crate::backend::{Durability, ReadLevel, Revision, Store};
 use crate::config::Settings;
 use crate::connection::Peer;
 use crate::intake::Intake;
+use crate::live::Live;
 use crate::telemetry::stats::{Call, Rpc, Stats};
 use crate::waiter::{Level, Unreached, Waiters};
 
@@ -33,7 +34,10 @@ pub struct Shared<S> {
     /// Empty while loading.
     pub store: Arc<OnceLock<S>>,
     pub loading: Loading,
+    /// As they were at the start. What a reload can change is elsewhere: in `live`, and
+    /// with those who use it.
     pub settings: Settings,
+    pub live: Live,
     pub limits: Limits,
     pub started: Instant,
     /// True once the process is stopping.
@@ -48,6 +52,7 @@ impl<S: Store> Shared<S> {
             store: Arc::new(OnceLock::new()),
             loading: Loading::default(),
             limits: Limits::new(&settings),
+            live: Live::new(&settings),
             settings,
             started: Instant::now(),
             draining: watch::Sender::new(false),
@@ -160,7 +165,7 @@ headed!(
 impl<S: Store> Core<S> {
     /// Refuses a client that asks faster than it reads.
     pub fn keeps_up(&self, peer: Option<&Peer>) -> Result<(), Refusal> {
-        let limit = self.shared.settings.reply_memory.bytes();
+        let limit = self.shared.live.reply_memory();
         match peer.map(Peer::unread) {
             Some(unread) if unread > limit => Err(Refusal::new(
                 Reason::Overloaded,

@@ -1,9 +1,8 @@
 //! The limits that the services enforce, as lengths.
 
-use std::time::Duration;
-
 use crate::backend::{PageLimit, Patience, TxnLimits};
 use crate::config::Settings;
+use crate::live::Millis;
 
 /// What the decoder of a message may need beside its keys and values.
 const SLACK: usize = 64 << 10;
@@ -20,14 +19,14 @@ pub use kvcore::base::limits::{
     NESTING as TXN_DEPTH, RANGE_DELETE_KEYS, RANGE_VISITS as TXN_RANGE_KEYS, TTL_MAX_MS,
 };
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Limits {
     pub key_bytes: usize,
     pub value_bytes: usize,
     pub batch_operations: usize,
     pub batch_bytes: usize,
     pub reply_bytes: usize,
-    pub admission_wait: Duration,
+    pub admission_wait: Millis,
 }
 
 impl Limits {
@@ -38,7 +37,7 @@ impl Limits {
             batch_operations: settings.batch_operations,
             batch_bytes: settings.batch_bytes.bytes(),
             reply_bytes: settings.reply_bytes.bytes(),
-            admission_wait: settings.admission_wait,
+            admission_wait: Millis::new(settings.admission_wait),
         }
     }
 
@@ -71,7 +70,7 @@ impl Limits {
 
     pub fn patience(&self, deadline: Option<std::time::Instant>) -> Patience {
         Patience {
-            wait: self.admission_wait,
+            wait: self.admission_wait.get(),
             deadline,
         }
     }

@@ -283,6 +283,7 @@ impl From<Error> for Refusal {
             ErrorKind::BadTtl => (Reason::BadTtl, "expiry"),
             ErrorKind::BadNumber => (Reason::BadNumber, ""),
             ErrorKind::NestedTooDeep => (Reason::NestedTooDeep, ""),
+            ErrorKind::SnapshotFailed => (Reason::Internal, ""),
             ErrorKind::Deadline => (Reason::Deadline, ""),
         };
         let mut refusal = Self::new(reason, error.message)

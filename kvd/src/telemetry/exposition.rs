@@ -85,6 +85,30 @@ impl Out<'_> {
     }
 }
 
+pub(super) fn snapshots(out: &mut Out<'_>, status: &Status) -> Result {
+    out.count(
+        "kvd_snapshots",
+        "Snapshots made since the start.",
+        status.counters.snapshots,
+    )?;
+    out.count(
+        "kvd_snapshots_failed",
+        "Attempts to make a snapshot that failed; the log is kept, and grows.",
+        status.counters.snapshots_failed,
+    )?;
+    let newest = status.snapshots.last().copied().unwrap_or_default();
+    out.level(
+        "kvd_snapshot_bytes",
+        "Size of the newest snapshot; 0 is none.",
+        newest.bytes,
+    )?;
+    out.level(
+        "kvd_snapshot_revision",
+        "The newest revision that the newest snapshot may hold; 0 is none.",
+        newest.end,
+    )
+}
+
 pub(super) fn store(out: &mut Out<'_>, status: &Status) -> Result {
     out.level("kvd_keys", "Keys in the store.", status.keys)?;
     out.level(

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::exposition::{Count, Out, Result, log, store};
+use super::exposition::{Count, Out, Result, log, snapshots, store};
 use super::health::Health;
 use super::http::Source;
 use super::process;
@@ -60,7 +60,7 @@ struct Snapshot {
     health: Health,
     connections: usize,
     accepted: u64,
-    refused: [(&'static str, u64); 2],
+    refused: [(&'static str, u64); 3],
     accept_errors: u64,
     held: usize,
     status: Option<Status>,
@@ -82,6 +82,7 @@ impl Snapshot {
             refused: [
                 ("total", load(&caps.refused_total)),
                 ("ip", load(&caps.refused_per_ip)),
+                ("descriptors", load(&caps.refused_descriptors)),
             ],
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),
@@ -114,6 +115,7 @@ impl Collector for Snapshot {
         self.connections(out)?;
         if let Some(status) = &self.status {
             store(out, status)?;
+            snapshots(out, status)?;
             log(out, status)?;
         }
         self.process(out)

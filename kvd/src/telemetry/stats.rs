@@ -28,12 +28,13 @@ pub enum Rpc {
     GetLimits,
     GetCapabilities,
     Hash,
+    CreateSnapshot,
     /// Declared, not built.
     NotYet,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -51,6 +52,7 @@ impl Rpc {
         Self::GetLimits,
         Self::GetCapabilities,
         Self::Hash,
+        Self::CreateSnapshot,
         Self::NotYet,
     ];
 
@@ -73,6 +75,7 @@ impl Rpc {
             Self::GetLimits => "GetLimits",
             Self::GetCapabilities => "GetCapabilities",
             Self::Hash => "Hash",
+            Self::CreateSnapshot => "CreateSnapshot",
             Self::NotYet => "not_yet",
         }
     }

@@ -9,7 +9,11 @@ mod bad_input;
 #[cfg(test)]
 mod bad_model;
 #[cfg(test)]
+mod config_command;
+#[cfg(test)]
 mod data_model;
+#[cfg(test)]
+mod descriptors;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
@@ -19,7 +23,11 @@ mod process;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod service_manager;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::support::{Ended, Process, channel, command, get, run, serve_arguments, set};
+use kvproto::v1;
+use kvproto::v1::admin_service_client::AdminServiceClient;
 use kvproto::v1::kv_service_client::KvServiceClient;
 use tempfile::TempDir;
 
@@ -450,6 +452,37 @@ async fn a_kill_loses_nothing_durable_and_check_calls_it_clean_or_torn() {
 }
 
 #[tokio::test]
+async fn a_start_after_a_kill_begins_with_the_snapshot_that_was_asked_for() {
+    let root = TempDir::new().unwrap();
+    let process = Process::serve(root.path());
+    fill(&process, 0, 30).await;
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let made = admin
+        .create_snapshot(v1::CreateSnapshotRequest::default())
+        .await
+        .expect("a snapshot")
+        .into_inner();
+    assert_eq!(made.records, 30);
+    assert!(made.bytes > 30 * (16 << 10) && made.start_revision <= made.end_revision);
+    fill(&process, 30, 5).await;
+    process.signal(rustix::process::Signal::KILL);
+    drop((admin, process));
+    let check = run(&mut command(&["check", &root.path().display().to_string()]));
+    assert_eq!(check.code, Some(0), "{check:?}");
+    assert!(check.stdout.contains("30 records"), "{check:?}");
+
+    let process = Process::serve(root.path());
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let status = admin.get_status(v1::GetStatusRequest::default()).await;
+    let status = status.expect("a status").into_inner();
+    let recovery = status.recovery.expect("it is loaded");
+    assert_eq!((status.keys, recovery.snapshot_records), (35, 30));
+    assert_eq!(recovery.units, 5, "only what came after is replayed");
+    assert_eq!(status.snapshots.len(), 1);
+    assert_eq!(status.snapshots[0].end_revision, made.end_revision);
+}
+
+#[tokio::test]
 async fn signals_end_it_in_order_and_the_second_at_once() {
     let root = TempDir::new().unwrap();
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
@@ -491,31 +524,4 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     writes(root.path()).await;
-}
-
-#[tokio::test]
-async fn the_service_manager_is_told() {
-    let root = TempDir::new().unwrap();
-    let path = root.path().join("notify");
-    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let data = root.path().join("data");
-    let arguments = serve_arguments(&data);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let process = Process::spawn(command(&arguments).env("NOTIFY_SOCKET", &path));
-    let told = |wanted: &str| {
-        let mut buffer = [0; 4096];
-        loop {
-            let length = socket.recv(&mut buffer).expect(wanted);
-            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if message.lines().any(|line| line == wanted) {
-                return;
-            }
-        }
-    };
-    told("READY=1");
-    assert_eq!(process.stop().code, Some(0));
-    told("STOPPING=1");
 }

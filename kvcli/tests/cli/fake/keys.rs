@@ -251,14 +251,20 @@ impl State {
     ) -> Result<v1::BatchWriteResponse, Stop> {
         let mut results = Vec::new();
         for operation in request.operations {
-            let Some(WriteOp::Delete(delete)) = operation.operation else {
-                unreachable!("kvcli batches nothing but deletes")
+            let result = match operation.operation {
+                Some(WriteOp::Delete(delete)) => self.delete(&delete).map(WriteResult::Delete),
+                Some(WriteOp::Set(set)) => self.set(set).map(WriteResult::Set),
+                _ => unreachable!("kvcli batches nothing but deletes and sets"),
             };
-            let result = match self.delete(&delete) {
-                Ok(reply) => WriteResult::Delete(v1::DeleteResponse {
-                    header: None,
-                    ..reply
-                }),
+            let result = match result {
+                Ok(mut result) => {
+                    match &mut result {
+                        WriteResult::Delete(reply) => reply.header = None,
+                        WriteResult::Set(reply) => reply.header = None,
+                        _ => {}
+                    }
+                    result
+                }
                 Err(Stop::Item(error)) => WriteResult::Error(error),
                 Err(stop) => return Err(stop),
             };

@@ -41,7 +41,12 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// In the place of one that is gone.
+    pub(crate) fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         listener.set_nonblocking(true).expect("nonblocking");
         let address: SocketAddr = listener.local_addr().expect("an address");
         Self::serve(address.to_string(), move |router, died| {
@@ -167,6 +172,11 @@ impl Fake {
 
     pub(crate) fn answer_loading(&self, times: u32) {
         self.state().loading = times;
+    }
+
+    /// The status says so a few times.
+    pub(crate) fn load_for(&self, times: u32) {
+        self.state().status_loading = times;
     }
 
     pub(crate) fn mishap(&self, key: &str, mishap: Mishap) {

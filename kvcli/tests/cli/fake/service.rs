@@ -199,7 +199,14 @@ impl AdminService for Service {
         &self,
         _: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let state = self.state();
+        let mut state = self.state();
+        if state.status_loading > 0 {
+            state.status_loading -= 1;
+            return Ok(Response::new(v1::GetStatusResponse {
+                state: v1::ServerState::Loading.into(),
+                ..Default::default()
+            }));
+        }
         Ok(Response::new(v1::GetStatusResponse {
             header: Some(state.header()),
             state: v1::ServerState::NoLogSpace.into(),
@@ -247,7 +254,14 @@ impl AdminService for Service {
         &self,
         _: Request<v1::CreateSnapshotRequest>,
     ) -> Result<Response<v1::CreateSnapshotResponse>, Status> {
-        not_yet()
+        Ok(Response::new(v1::CreateSnapshotResponse {
+            records: 3,
+            bytes: 400,
+            start_revision: 7,
+            end_revision: 9,
+            took_ms: 2,
+            ..v1::CreateSnapshotResponse::default()
+        }))
     }
 
     async fn backup(

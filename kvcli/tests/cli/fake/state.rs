@@ -45,6 +45,8 @@ pub(super) struct State {
     /// Keys of the mutations that were executed or refused, in their order.
     pub(super) seen: Vec<Bytes>,
     pub(super) options: Vec<v1::WriteOptions>,
+    /// How often the status is that of a server that still loads.
+    pub(super) status_loading: u32,
     /// Every operation that arrived, also those that were answered from memory.
     pub(super) arrived: Vec<Op>,
     pub(super) scans: Vec<v1::ScanRequest>,

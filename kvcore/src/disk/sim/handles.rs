@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::SimDisk;
 use super::names::FileId;
 use crate::disk::bounds::{check_last, check_name, check_range, check_segment_len};
-use crate::disk::traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile};
+use crate::disk::traits::{
+    DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile, StreamFile,
+};
 
 impl Disk for SimDisk {
     fn describe(&self) -> String {
@@ -46,6 +48,13 @@ impl Disk for SimDisk {
         let size = state.file(id).size();
         check_segment_len(size)?;
         Ok(self.segment(id, size))
+    }
+
+    fn create_stream(&self, name: &str) -> Result<Box<dyn StreamFile>> {
+        check_name(name)?;
+        let id = self.state().create_empty(name)?;
+        let disk = self.clone();
+        Ok(Box::new(SimStreamFile { disk, id }))
     }
 
     fn open_read(&self, name: &str) -> Result<Box<dyn ReadFile>> {
@@ -139,6 +148,22 @@ impl SegmentFile for SimSegment {
 
     fn faulted(&self) -> bool {
         self.disk.state().file(self.id).faulted
+    }
+}
+
+#[derive(Debug)]
+struct SimStreamFile {
+    disk: SimDisk,
+    id: FileId,
+}
+
+impl StreamFile for SimStreamFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.disk.state().append(self.id, bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.disk.state().sync_file(self.id)
     }
 }
 

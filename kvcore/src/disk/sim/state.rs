@@ -210,13 +210,7 @@ impl State {
         fill: impl FnOnce(&mut Self, FileId) -> Result<()>,
     ) -> Result<FileId> {
         let temporary = temporary(name);
-        if self.content.find(&temporary).is_some() {
-            self.remove(&temporary)?;
-        }
-        self.begin("create", &temporary, None)?;
-        let shared: Arc<str> = temporary.as_str().into();
-        let id = self.content.add(File::empty(Arc::clone(&shared)));
-        self.content.directory.create(shared, id);
+        let id = self.create_empty(&temporary)?;
         let renamed = fill(self, id)
             .and_then(|()| self.sync_file(id))
             .and_then(|()| self.rename(&temporary, name));
@@ -230,9 +224,27 @@ impl State {
         Ok(id)
     }
 
+    /// A file without bytes, in place of an older one of that name.
+    pub(super) fn create_empty(&mut self, name: &str) -> Result<FileId> {
+        if self.content.find(name).is_some() {
+            self.remove(name)?;
+        }
+        self.begin("create", name, None)?;
+        let shared: Arc<str> = name.into();
+        let id = self.content.add(File::empty(Arc::clone(&shared)));
+        self.content.directory.create(shared, id);
+        Ok(id)
+    }
+
     pub(super) fn fill_zeros(&mut self, id: FileId, len: u64) -> Result<()> {
         let name = Arc::clone(&self.file(id).name);
         self.begin("zero-fill", &name, Some((0, len)))?;
+        self.check_space(len)?;
+        self.file(id).extend(len);
+        Ok(())
+    }
+
+    fn check_space(&self, len: u64) -> Result<()> {
         let used = self.allocated();
         if self.traits.capacity.is_some_and(|all| used + len > all) {
             return Err(Error::new(
@@ -240,8 +252,13 @@ impl State {
                 format!("simulated: {used} bytes are in use, no space for {len} more"),
             ));
         }
-        self.file(id).extend(len);
         Ok(())
+    }
+
+    pub(super) fn append(&mut self, id: FileId, bytes: &[u8]) -> Result<()> {
+        self.check_space(bytes.len() as u64)?;
+        let end = self.file(id).size();
+        self.write(id, end, bytes)
     }
 
     pub(super) fn write(&mut self, id: FileId, offset: u64, bytes: &[u8]) -> Result<()> {

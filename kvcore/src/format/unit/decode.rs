@@ -141,7 +141,7 @@ fn request<'a>(unit: &mut Cursor<'a>) -> Result<Option<RequestTag<'a>>, FormatEr
     }))
 }
 
-fn op<'a>(unit: &mut Cursor<'a>) -> Result<OpView<'a>, FormatError> {
+pub(in crate::format) fn op<'a>(unit: &mut Cursor<'a>) -> Result<OpView<'a>, FormatError> {
     let code = code(unit)?;
     let fields = fields(unit, code)?;
     let has = |bit| fields & bit != 0;

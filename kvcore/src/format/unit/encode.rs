@@ -58,7 +58,7 @@ fn put_request(out: &mut Vec<u8>, tag: &RequestTag<'_>) {
 }
 
 #[inline]
-fn put_op(out: &mut Vec<u8>, op: &OpView<'_>) {
+pub(in crate::format) fn put_op(out: &mut Vec<u8>, op: &OpView<'_>) {
     assert_op(op);
     let fields = bits_of(op);
     out.push(op.code as u8);

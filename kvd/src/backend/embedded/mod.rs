@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use kvcore::base::limits::CHUNK_KEYS;
 use kvcore::{
-    AdmitFailure, Admitted, Attempt, Engine, LogIo, OpenError, OpenErrorKind, Options, Prepared,
-    SyncPolicy,
+    AdmitFailure, Admitted, Attempt, DamagedSnapshot, Engine, LogIo, OpenError, OpenErrorKind,
+    Options, Prepared, SnapshotOptions, SyncPolicy,
 };
 
 use super::{
     Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page, PageLimit, Patience,
     Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow, Revealed, Revision,
-    State, Status, Store, Txn, TxnLimits, TxnOutcome,
+    Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome,
 };
 use crate::config::Settings;
-use crate::config::value::{Io, SuspectTail, Sync};
+use crate::config::value::{Damaged, Io, SuspectTail, Sync};
 use crate::exit::{Exit, Failure};
 
 /// How often a write may find another expired key in its way before it is refused.
@@ -74,6 +74,15 @@ fn options(settings: &Settings) -> Options {
             SuspectTail::Cut => Some(false),
         },
         replay_threads: settings.replay_threads.or_cores(),
+        snapshots: SnapshotOptions {
+            log_bytes: settings.snapshot_log_bytes.0,
+            interval: Some(settings.snapshot_interval).filter(|every| !every.is_zero()),
+            rate: settings.snapshot_rate.0,
+            damaged: match settings.snapshot_damaged {
+                Damaged::Refuse => DamagedSnapshot::Refuse,
+                Damaged::UseOlder => DamagedSnapshot::UseOlder,
+            },
+        },
         ..Options::new(&settings.data_dir)
     }
 }
@@ -400,6 +409,18 @@ impl Store for Embedded {
 
     fn status(&self) -> Status {
         self.0.status().into()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(self.0.snapshot()?.into())
+    }
+
+    fn set_memory_max(&self, max_bytes: Option<u64>) {
+        self.0.set_memory_max(max_bytes);
+    }
+
+    fn log_turns(&self) -> u64 {
+        self.0.writer_turns()
     }
 
     fn start_drain(&self) {

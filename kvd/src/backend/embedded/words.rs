@@ -3,7 +3,7 @@
 use kvcore::EngineState;
 
 use crate::backend::{
-    Counters, Error, ErrorKind, Positions, RangeDeleted, Recovery, State, Status,
+    Counters, Error, ErrorKind, Positions, RangeDeleted, Recovery, Snapshot, State, Status,
 };
 
 /// One step of a range delete, or the only one.
@@ -52,6 +52,16 @@ impl From<kvcore::Status> for Status {
             in_flight_bytes: status.in_flight_bytes,
             store_id: status.store_id,
             dir: status.dir,
+            snapshots: status
+                .snapshots
+                .iter()
+                .map(|snapshot| Snapshot {
+                    start: snapshot.start.0,
+                    end: snapshot.end.0,
+                    bytes: snapshot.bytes,
+                    ..Snapshot::default()
+                })
+                .collect(),
             recovery: Recovery {
                 took_ms: recovery.took_ms,
                 units: recovery.units,
@@ -65,6 +75,8 @@ impl From<kvcore::Status> for Status {
                     .map(|gap| (gap.first.0, gap.last.0))
                     .collect(),
                 clean_start: recovery.clean_start,
+                snapshot: recovery.snapshot,
+                snapshot_records: recovery.snapshot_records,
             },
             counters: Counters {
                 groups: status.counters.groups,
@@ -75,8 +87,37 @@ impl From<kvcore::Status> for Status {
                 rotations: status.counters.rotations,
                 expired: status.counters.expired,
                 clock_jumps: status.counters.clock_jumps,
+                snapshots: status.counters.snapshots,
+                snapshots_failed: status.counters.snapshots_failed,
             },
         }
+    }
+}
+
+impl From<kvcore::SnapshotInfo> for Snapshot {
+    fn from(info: kvcore::SnapshotInfo) -> Self {
+        Self {
+            start: info.start.0,
+            end: info.end.0,
+            bytes: info.bytes,
+            records: info.records,
+            took_ms: info.took_ms,
+        }
+    }
+}
+
+impl From<kvcore::SnapshotError> for Error {
+    fn from(error: kvcore::SnapshotError) -> Self {
+        use kvcore::SnapshotError as Failed;
+        let kind = match error {
+            Failed::Draining => ErrorKind::Draining,
+            Failed::LogFailed(_) => ErrorKind::LogFailed,
+            Failed::Running => ErrorKind::Overloaded,
+            Failed::Io(_) | Failed::Damaged { .. } | Failed::NotDurable(_) => {
+                ErrorKind::SnapshotFailed
+            }
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

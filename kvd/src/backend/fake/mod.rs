@@ -292,9 +292,20 @@ impl Store for Fake {
             in_flight_bytes: 0,
             store_id: "fake".to_owned(),
             dir: PathBuf::from("/nowhere"),
+            snapshots: Vec::new(),
             recovery: Recovery::default(),
             counters: Counters::default(),
         }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Error> {
+        Err(Error::new(ErrorKind::SnapshotFailed, "there is no disk"))
+    }
+
+    fn set_memory_max(&self, _max_bytes: Option<u64>) {}
+
+    fn log_turns(&self) -> u64 {
+        0
     }
 
     fn start_drain(&self) {

@@ -73,7 +73,7 @@ pub(crate) async fn start_in(dir: &Path, settings: &[(&str, &str)]) -> kvd::Daem
     panic!("{} stays locked", dir.display());
 }
 
-fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {
+pub(crate) fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
     let all = [
         ("store.data_dir", dir.to_str().expect("UTF-8")),
@@ -195,9 +195,14 @@ impl Process {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with_log(command, Stdio::piped())
+    }
+
+    /// As [`Process::spawn`], with what it logs going somewhere else.
+    pub(crate) fn spawn_with_log(command: &mut Command, log: impl Into<Stdio>) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("started");
         let mut ready = String::new();
@@ -208,12 +213,9 @@ impl Process {
         if !ready.starts_with("kvd ready ") {
             let mut stderr = String::new();
             child.kill().expect("killed");
-            child
-                .stderr
-                .take()
-                .expect("piped")
-                .read_to_string(&mut stderr)
-                .expect("read");
+            if let Some(mut piped) = child.stderr.take() {
+                piped.read_to_string(&mut stderr).expect("read");
+            }
             panic!("no ready line but {ready:?}: {stderr}");
         }
         Self { child, ready }

@@ -1,0 +1,75 @@
+//! One look at a server.
+
+use std::time::{Duration, Instant};
+
+use kvproto::v1::GetStatusResponse;
+use tokio::time::timeout;
+
+use crate::{
+    call::Caller,
+    connect,
+    failure::{Failure, Refusal},
+    metrics::{self, Metrics, Place},
+    settings::Settings,
+};
+
+/// A look takes no longer, so that keys are not left waiting.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The figures of one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) at: Instant,
+    pub(super) endpoint: String,
+    pub(super) status: GetStatusResponse,
+    /// Or why there are none.
+    pub(super) metrics: Result<Metrics, String>,
+    /// How long GetStatus took to answer.
+    pub(super) round_trip: Duration,
+}
+
+pub(super) struct Sampler<'a> {
+    settings: &'a Settings,
+    caller: Caller,
+    metrics: Option<Place>,
+}
+
+impl<'a> Sampler<'a> {
+    pub(super) async fn connect(
+        settings: &'a Settings,
+        metrics: Option<Place>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            settings,
+            caller: connect::connect(settings).await?,
+            metrics,
+        })
+    }
+
+    pub(super) async fn sample(&mut self) -> Result<Sample, Failure> {
+        let limit = LIMIT.min(self.settings.timeout);
+        if self.caller.lifeline.is_lost() {
+            let mut errors = Vec::new();
+            let endpoints = &self.settings.endpoints;
+            let caller = connect::first(endpoints, limit, &mut errors).await;
+            self.caller = caller.ok_or_else(|| Failure::Unreachable(errors.join("; ")))?;
+        }
+        let begin = Instant::now();
+        let request = kvproto::v1::GetStatusRequest {};
+        let status = timeout(limit, self.caller.admin.get_status(request))
+            .await
+            .map_err(|_| Failure::Unreachable(format!("no status within {limit:?}")))?
+            .map_err(|status| Failure::from_refusal(Refusal::from_status(&status)))?
+            .into_inner();
+        let at = Instant::now();
+        let place = self.metrics.clone();
+        let place = place.unwrap_or_else(|| metrics::beside(&self.caller.endpoint));
+        Ok(Sample {
+            at,
+            endpoint: self.caller.endpoint.to_string(),
+            metrics: Metrics::of(&place, &status).await,
+            status,
+            round_trip: at - begin,
+        })
+    }
+}

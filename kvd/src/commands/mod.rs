@@ -1,0 +1,39 @@
+//! What the program does for each command of [`crate::args`].
+
+mod check;
+mod config;
+mod serve;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+/// The whole program: reads the command line, does what it says, and says how it ended.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Some(Command::Check { dir }) => check::run(dir),
+        Some(Command::Config { command }) => config::run(command),
+        Some(Command::Serve(args)) => serve::run(args),
+        None => serve::run(&cli.serve),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            let mut err = std::io::stderr().lock();
+            for line in failure.message.lines() {
+                let _ = writeln!(err, "kvd: {line}");
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+/// To standard output. Whoever closed it does not want to hear.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
