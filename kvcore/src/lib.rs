@@ -47,9 +47,11 @@ pub use commit::{
 pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, SnapshotOptions};
 pub use engine::{
-    Closed, Digest, Digester, Engine, EngineState, SnapshotError, SnapshotInfo, Status,
+    BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
+    SnapshotInfo, Status,
 };
 pub use log::SyncPolicy;
+pub use recovery::restore::{RestoreOptions, Restored, restore};
 pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{DamagedSnapshot, LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
 pub use store::Record;

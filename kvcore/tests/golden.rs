@@ -22,8 +22,8 @@ use kvcore::format::names::{
 };
 use kvcore::format::segment_header::{PreviousEnd, SegmentHeader};
 use kvcore::format::snapshot::{
-    BlockKind, End, RecordView, RequestView, SnapshotHeader, put_block, put_record, put_request,
-    records, requests,
+    BlockKind, End, Purpose, RecordView, RequestView, SnapshotHeader, put_block, put_record,
+    put_request, records, requests,
 };
 use kvcore::format::unit::{CAUSES, OP_CODES, UNIT_KINDS, UnitView, bits, encode_unit, units};
 
@@ -411,6 +411,7 @@ fn snapshot() {
         salt: 0x1122_3344_5566_7788,
         engine_ms: 1_700_000_000_000,
         wall_ms: 1_700_000_000_001,
+        purpose: Purpose::Snapshot,
     };
     let plain = RecordView {
         mod_revision: Revision(499_000),

@@ -357,3 +357,36 @@ fn a_disk_that_fails_while_a_snapshot_is_written_costs_nothing_but_the_snapshot(
         "the log has not failed"
     );
 }
+
+#[test]
+fn after_the_log_has_failed_a_backup_holds_what_memory_holds() {
+    let small = Small::new();
+    let (store, mut writer) = small.open(&small.disk).expect("opens");
+    store.fill_spares();
+    set_manual(&store, 99);
+    small.disk.fail_sync_at(0);
+    turn(&mut writer);
+    assert!(store.watermark().failure().is_some());
+    store.draft_snapshot(&mut || ()).expect_err("no snapshot");
+    let mut bytes = Vec::new();
+    let told = store.backup(None, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    });
+    let told = told.expect("a backup");
+    assert!(told.beyond_log && told.records == 13, "{told:?}");
+    let increment = store.backup(Some(told.end), &mut |_| Ok(()));
+    increment.expect_err("no log, no increment");
+
+    let dir = tempfile::tempdir().unwrap();
+    let (file, into) = (dir.path().join("full"), dir.path().join("new"));
+    std::fs::write(&file, bytes).unwrap();
+    let restored = kvcore::restore(&[file], &kvcore::RestoreOptions::default(), &into, &|_| ());
+    let restored = restored.expect("restored");
+    assert_eq!(restored.records, 13);
+    assert_ne!(
+        restored.store_id,
+        store.status().store_id,
+        "a store of its own"
+    );
+}

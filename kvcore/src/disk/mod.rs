@@ -24,7 +24,7 @@ mod tests;
 pub mod traits;
 
 pub use environment::Environment;
-pub use os::OsDisk;
+pub use os::{OsDisk, plain_file};
 #[cfg(feature = "sim")]
 pub use sim::{SimDisk, SimRng};
 pub use traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile, StreamFile};

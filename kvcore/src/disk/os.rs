@@ -26,6 +26,19 @@ use super::traits::{DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFi
 /// The unit of the zero-fill; see [`zero_fill`].
 const PAGE: usize = 4096;
 
+/// A file that lies anywhere, to be read.
+pub fn plain_file(file: File, path: &Path) -> Result<Box<dyn ReadFile>> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(Box::new(OsReadFile::new(
+        file,
+        path.to_owned(),
+        found.size(),
+    )))
+}
+
 #[derive(Debug)]
 pub struct OsDisk {
     path: PathBuf,

@@ -6,6 +6,7 @@
 //! unless its name says that it waits.
 
 pub mod admin;
+pub mod backup;
 pub mod close;
 mod expiry;
 pub mod open;
@@ -30,6 +31,7 @@ use options::Options;
 use snapshots::Snapshots;
 
 pub use admin::{EngineState, Status};
+pub use backup::{BackupError, BackupInfo};
 pub use close::Closed;
 pub use ranges::{Digest, Digester};
 pub use snapshots::{SnapshotError, SnapshotInfo};

@@ -28,7 +28,7 @@ use crate::disk::Environment;
 use crate::format::StoreId;
 use crate::format::manifest::SnapshotRef;
 use crate::format::names::{segment_name, snapshot_name, temporary_name};
-use crate::format::snapshot::{End, SnapshotHeader};
+use crate::format::snapshot::{End, Purpose, SnapshotHeader};
 use crate::log::watermark::WaitError;
 use crate::snapshot::{ReadError, Source, verify, write};
 
@@ -134,6 +134,10 @@ impl Snapshots {
         }
     }
 
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Writes, waits for the log, publishes.
     pub(super) fn make(&self) -> Result<SnapshotInfo, SnapshotError> {
         let _one = self.one.try_lock().ok_or(SnapshotError::Running)?;
@@ -195,6 +199,7 @@ impl Snapshots {
             salt: entropy.u64()?,
             engine_ms: moment.engine_ms,
             wall_ms: moment.wall_ms,
+            purpose: Purpose::Snapshot,
         };
         let source = Source {
             shards: &self.core.shards,
@@ -210,12 +215,14 @@ impl Snapshots {
             Ok(())
         };
         let newest = || self.core.sequencer.newest();
-        let mut written = write(disk.as_ref(), temporary, &header, source, newest, &mut pace)?;
-        written.file.sync()?;
+        let mut stream = disk.create_stream(temporary)?;
+        let mut sink = |bytes: &[u8]| stream.append(bytes);
+        let written = write(&mut sink, &header, source, newest, &mut pace)?;
+        stream.sync()?;
         let file = disk.open_read(temporary)?;
         file.settle()?;
         let (header_read, end, crc) = verify(file.as_ref())?;
-        if (header_read, end, crc) != (header, written.end, written.crc) {
+        if (header_read, end.end, crc) != (header, written.end, written.crc) {
             let what = "it is another file".into();
             return Err(SnapshotError::Damaged { offset: 0, what });
         }
@@ -321,6 +328,7 @@ impl Snapshots {
             None
         };
         let first = needed.map_or(before.first_segment, |n| n.max(before.first_segment));
+        let first = self.core.log.catalog.retire(first);
         let mut garbage: Vec<String> = (before.first_segment..first).map(segment_name).collect();
         garbage.extend(dropped.into_iter().map(|s| s.name));
         if broken::is(broken::Build::RemoveBeforeManifest) {
@@ -331,7 +339,6 @@ impl Snapshots {
             manifest.first_segment = first;
             manifest.durable = manifest.durable.max(durable);
         })?;
-        self.core.log.catalog.forget_below(first);
         self.remove(&garbage);
         Ok(())
     }

@@ -89,6 +89,8 @@ pub enum FormatError {
     UnknownManifestTag { tag: u16, at: usize },
     #[error("unknown kind {kind} of snapshot block: written by a newer kvd")]
     UnknownSnapshotBlock { kind: u8 },
+    #[error("unknown purpose {number} of a snapshot file: written by a newer kvd")]
+    UnknownSnapshotPurpose { number: u32 },
     #[error("the frame holds {found} units, its head says {expected}")]
     UnitCount { found: u64, expected: u32 },
 }

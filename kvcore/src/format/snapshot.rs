@@ -1,10 +1,12 @@
-//! The snapshot file: every record of the store, and the requests that it remembers.
+//! The snapshot file: every record of the store, and the requests that it remembers. And
+//! the backup file, which holds the log behind it too, or that alone.
 //!
 //! ```text
 //!  header 128 bytes | block | block | ... | End block        nothing follows
 //!
 //!  header   0 magic  8 major, minor  12 header_bytes  16 store_id  32 start
-//!          40 salt  48 engine_ms  56 wall_ms  64 reserved  124 crc32c of bytes 0..124
+//!          40 salt  48 engine_ms  56 wall_ms  64 purpose  68 reserved
+//!         124 crc32c of bytes 0..124
 //!  block := head (24 bytes), payload
 //!  head     0 head_crc  4 payload_bytes  8 body_crc  12 kind  13 reserved
 //!          16 entries  20 link
@@ -22,9 +24,10 @@ mod entries;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockHead, BlockKind, End, put_block};
+pub use block::{BackupEnd, BlockHead, BlockKind, End, put_block};
 pub use entries::{
-    RecordView, Records, RequestView, Requests, put_record, put_request, records, requests,
+    FrameView, RecordView, Records, RequestView, Requests, frame, put_frame, put_record,
+    put_request, records, requests,
 };
 
 use std::fmt;
@@ -52,12 +55,13 @@ const START: Field = STORE_ID.then("start", 8);
 const SALT: Field = START.then("salt", 8);
 const ENGINE_MS: Field = SALT.then("engine_ms", 8);
 const WALL_MS: Field = ENGINE_MS.then("wall_ms", 8);
-const RESERVED: Field = WALL_MS.then("reserved", SNAPSHOT_HEADER_BYTES - 4 - WALL_MS.end());
+const PURPOSE: Field = WALL_MS.then("purpose", 4);
+const RESERVED: Field = PURPOSE.then("reserved", SNAPSHOT_HEADER_BYTES - 4 - PURPOSE.end());
 const CRC: Field = RESERVED.then("crc", 4);
 const _: () = assert!(CRC.end() == SNAPSHOT_HEADER_BYTES);
 
 /// The header's layout, as `docs/format.md` has it.
-pub const SNAPSHOT_FIELDS: [Field; 11] = [
+pub const SNAPSHOT_FIELDS: [Field; 12] = [
     MAGIC,
     MAJOR,
     MINOR,
@@ -67,10 +71,27 @@ pub const SNAPSHOT_FIELDS: [Field; 11] = [
     SALT,
     ENGINE_MS,
     WALL_MS,
+    PURPOSE,
     RESERVED,
     CRC,
 ];
-pub use block::{BLOCK_FIELDS, END_FIELDS};
+pub use block::{BACKUP_END_FIELDS, BLOCK_FIELDS, END_FIELDS};
+
+/// What a file is for. The numbers are on disk and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Purpose {
+    /// Part of a store; the store's log goes on where it starts.
+    Snapshot = 0,
+    /// A store by itself, with the log from where it starts.
+    Backup = 1,
+    /// The log alone, behind `start`.
+    Increment = 2,
+}
+
+impl Purpose {
+    pub const ALL: [Self; 3] = [Self::Snapshot, Self::Backup, Self::Increment];
+}
 
 const WHAT: &str = "snapshot header";
 const HEADER_LEN: u32 = 128;
@@ -87,6 +108,7 @@ pub struct SnapshotHeader {
     /// When it was begun, for information.
     pub engine_ms: u64,
     pub wall_ms: u64,
+    pub purpose: Purpose,
 }
 
 /// The salt stays out of logs.
@@ -114,6 +136,7 @@ impl SnapshotHeader {
         SALT.put(&mut bytes, &self.salt.to_le_bytes());
         ENGINE_MS.put(&mut bytes, &self.engine_ms.to_le_bytes());
         WALL_MS.put(&mut bytes, &self.wall_ms.to_le_bytes());
+        PURPOSE.put(&mut bytes, &(self.purpose as u32).to_le_bytes());
         let crc = Self::crc_of(&bytes);
         CRC.put(&mut bytes, &crc.to_le_bytes());
         bytes
@@ -158,6 +181,7 @@ impl SnapshotHeader {
             salt: SALT.u64(bytes),
             engine_ms: ENGINE_MS.u64(bytes),
             wall_ms: WALL_MS.u64(bytes),
+            purpose: purpose(PURPOSE.u32(bytes))?,
         };
         header.rules()?;
         Ok(header)
@@ -180,6 +204,13 @@ impl SnapshotHeader {
     fn rules(&self) -> Result<(), FormatError> {
         FormatError::range("start", START.at, self.start.0, (1, NUMBER_CAP))
     }
+}
+
+fn purpose(number: u32) -> Result<Purpose, FormatError> {
+    Purpose::ALL
+        .into_iter()
+        .find(|purpose| *purpose as u32 == number)
+        .ok_or(FormatError::UnknownSnapshotPurpose { number })
 }
 
 fn check_version(bytes: &[u8]) -> Result<(), FormatError> {

@@ -1,6 +1,6 @@
 //! Which segments the log consists of, and where each begins: what must be kept for whom.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
@@ -17,19 +17,50 @@ pub struct Entry {
 /// See the module. Dense and ascending; never empty once the log is open.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    segments: Mutex<VecDeque<Entry>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    segments: VecDeque<Entry>,
+    /// Sequences that readers need from there on, and how many readers.
+    pins: BTreeMap<u64, usize>,
+}
+
+/// Keeps segments from being removed while it lives.
+#[derive(Debug)]
+#[must_use]
+pub struct Pin<'a> {
+    catalog: &'a Catalog,
+    sequence: u64,
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.catalog.inner.lock();
+        if let Some(readers) = inner.pins.get_mut(&self.sequence) {
+            *readers -= 1;
+            if *readers == 0 {
+                inner.pins.remove(&self.sequence);
+            }
+        }
+    }
 }
 
 impl Catalog {
     pub fn new(segments: impl IntoIterator<Item = Entry>) -> Self {
+        let inner = Inner {
+            segments: segments.into_iter().collect(),
+            pins: BTreeMap::new(),
+        };
         Self {
-            segments: Mutex::new(segments.into_iter().collect()),
+            inner: Mutex::new(inner),
         }
     }
 
     /// A new one at the end. One with the number of the last takes its place.
     pub fn push(&self, entry: Entry) {
-        let mut segments = self.segments.lock();
+        let segments = &mut self.inner.lock().segments;
         if segments
             .back()
             .is_some_and(|last| last.sequence == entry.sequence)
@@ -42,31 +73,64 @@ impl Catalog {
     /// The segment that holds what comes after `revision`: the last one that begins at or
     /// before its successor.
     pub fn needed_after(&self, revision: Revision) -> u64 {
-        let segments = self.segments.lock();
-        let holds = |entry: &&Entry| entry.first_revision <= revision.next();
-        let entry = segments.iter().rev().find(holds).or(segments.front());
-        entry.map_or(1, |entry| entry.sequence)
+        self.inner.lock().needed_after(revision)
     }
 
-    /// Forgets those below `sequence`, except the last of all.
-    pub fn forget_below(&self, sequence: u64) {
-        let mut segments = self.segments.lock();
-        while segments.len() > 1
-            && segments
-                .front()
-                .is_some_and(|first| first.sequence < sequence)
-        {
-            segments.pop_front();
+    /// Keeps all that comes after `revision` in place. None if a part of it is gone.
+    pub fn pin(&self, revision: Revision) -> Option<Pin<'_>> {
+        let mut inner = self.inner.lock();
+        let oldest = inner.segments.front()?;
+        let whole = oldest.first_revision <= revision.next() || oldest.sequence == 1;
+        let sequence = inner.needed_after(revision);
+        if !whole {
+            return None;
         }
+        *inner.pins.entry(sequence).or_default() += 1;
+        Some(Pin {
+            catalog: self,
+            sequence,
+        })
+    }
+
+    /// Gives up those below `sequence`, but none that is pinned and not the last of all:
+    /// from now on nobody can pin them. Returns the first that stays.
+    pub fn retire(&self, sequence: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        let pinned = inner.pins.keys().next().copied();
+        let sequence = pinned.map_or(sequence, |pinned| pinned.min(sequence));
+        let first = |inner: &Inner| inner.segments.front().map(|first| first.sequence);
+        while inner.segments.len() > 1 && first(&inner).is_some_and(|first| first < sequence) {
+            inner.segments.pop_front();
+        }
+        first(&inner).unwrap_or(sequence)
+    }
+
+    pub fn has(&self, sequence: u64) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .segments
+            .iter()
+            .any(|entry| entry.sequence == sequence)
     }
 
     /// How many there are from `sequence` on.
     pub fn count_from(&self, sequence: u64) -> u64 {
-        let segments = self.segments.lock();
-        segments
+        let inner = self.inner.lock();
+        inner
+            .segments
             .iter()
             .filter(|entry| entry.sequence >= sequence)
             .count() as u64
+    }
+}
+
+impl Inner {
+    fn needed_after(&self, revision: Revision) -> u64 {
+        let holds = |entry: &&Entry| entry.first_revision <= revision.next();
+        let entry = self.segments.iter().rev().find(holds);
+        entry
+            .or(self.segments.front())
+            .map_or(1, |entry| entry.sequence)
     }
 }
 
@@ -109,8 +173,22 @@ mod tests {
         });
         assert_eq!(catalog.needed_after(Revision(69)), 4);
         assert_eq!(catalog.needed_after(Revision(68)), 3);
-        catalog.forget_below(9);
+        assert_eq!(catalog.retire(9), 4);
         assert_eq!(catalog.count_from(0), 1);
         assert_eq!(catalog.needed_after(Revision(1)), 4);
+    }
+
+    #[test]
+    fn what_is_pinned_stays_and_what_is_gone_cannot_be_pinned() {
+        let catalog = catalog(&[10, 20, 30, 40]);
+        assert!(catalog.pin(Revision(5)).is_none(), "gone before");
+        let pins = [catalog.pin(Revision(25)), catalog.pin(Revision(25))];
+        assert_eq!(catalog.retire(6), 4, "revision 26 is in segment 4");
+        assert!(catalog.pin(Revision(12)).is_none());
+        let [one, other] = pins;
+        drop(one);
+        assert_eq!(catalog.retire(6), 4);
+        drop(other);
+        assert_eq!(catalog.retire(5), 5);
     }
 }

@@ -5,6 +5,7 @@
 //! nothing of the store: it carries any [`LogUnit`] and reports to a [`GroupSink`].
 
 pub mod catalog;
+pub mod history;
 pub mod ledger;
 pub mod manifest_file;
 pub mod parker;

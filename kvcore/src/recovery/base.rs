@@ -10,7 +10,7 @@ use super::summary::LoadProgress;
 use crate::base::revision::Revision;
 use crate::disk::{Disk, ReadFile};
 use crate::format::manifest::{Manifest, SnapshotRef};
-use crate::format::snapshot::{BlockKind, RecordView, records, requests};
+use crate::format::snapshot::{BackupEnd, BlockKind, Purpose, RecordView, records, requests};
 use crate::snapshot::{Block, ReadError, Reader, verify};
 use crate::store::{Change, Record, apply, prepare};
 
@@ -140,17 +140,17 @@ pub fn check_file(
     let file = open(disk, snapshot)?;
     let refused = refused(&snapshot.name);
     let (header, end, crc) = verify(file.as_ref()).map_err(refused)?;
-    let found = (header.store_id, header.start, end.end, crc);
+    let found = (header.store_id, header.start, end.end.end, crc);
     let said = (
         manifest.store_id,
         snapshot.start,
         snapshot.end,
         snapshot.crc,
     );
-    if found != said {
+    if found != said || header.purpose != Purpose::Snapshot {
         return Err(OpenError::damaged(&snapshot.name, 0, FOREIGN));
     }
-    Ok(end.records)
+    Ok(end.end.records)
 }
 
 const FOREIGN: &str = "it is whole, but not the file that MANIFEST names: of another store or \
@@ -181,7 +181,10 @@ fn fill(
     progress: &(dyn Fn(LoadProgress) + Sync),
 ) -> Result<Base, ReadError> {
     let mut reader = Reader::open(file)?;
-    if reader.header.store_id != manifest.store_id || reader.header.start != expected.start {
+    let header = &reader.header;
+    if (header.store_id, header.start, header.purpose)
+        != (manifest.store_id, expected.start, Purpose::Snapshot)
+    {
         return Err(ReadError::damaged(0, FOREIGN));
     }
     std::thread::scope(|scope| {
@@ -217,7 +220,7 @@ fn fill(
     })?;
     let end = reader.end();
     match end {
-        Some(end) if end.end == expected.end && reader.crc() == expected.crc => {
+        Some(BackupEnd { end, .. }) if end.end == expected.end && reader.crc() == expected.crc => {
             target.shards.absent_since(expected.start);
             Ok(Base {
                 start: expected.start,
@@ -241,7 +244,7 @@ fn decode_all(target: &Target, blocks: &Receiver<Block>) -> Result<(), ReadError
     Ok(())
 }
 
-fn put(target: &Target, view: &RecordView<'_>) {
+pub fn put(target: &Target, view: &RecordView<'_>) {
     let mut record = Record::new(view.key, view.value, view.deadline_ms, view.lease_id);
     record.stamp(view.mod_revision, view.create_revision, view.version);
     let place = target.shards.place(view.key);

@@ -32,6 +32,12 @@ pub enum OpenError {
         offset: u64,
         what: String,
     },
+    #[error("{file}, byte {offset}: {what}; nothing was restored")]
+    BadBackup {
+        file: String,
+        offset: u64,
+        what: String,
+    },
     #[error("{what}: {source}")]
     Io {
         what: String,
@@ -45,7 +51,7 @@ impl OpenError {
         match self {
             Self::Options(_) => OpenErrorKind::Options,
             Self::Locked { .. } => OpenErrorKind::Locked,
-            Self::Damaged { .. } => OpenErrorKind::Damaged,
+            Self::Damaged { .. } | Self::BadBackup { .. } => OpenErrorKind::Damaged,
             Self::Io { .. } => OpenErrorKind::Io,
         }
     }

@@ -113,7 +113,7 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         .entropy
         .u64()
         .map_err(OpenError::io("no random numbers"))?;
-    let plan = plan(newest, &end, manifest.clean, pair(&clock), salt);
+    let plan = plan(newest, &end, base, manifest.clean, pair(&clock), salt);
     if broken::is(broken::Build::AppendToRecoveredTail) {
         let read = (&found.segments[..], &end);
         return resume(environment, read, manifest, &plan, summary, clock);
@@ -412,6 +412,7 @@ fn refuse_if_older_manifest(manifest: &Manifest, end: &End) -> Result<(), OpenEr
 fn plan(
     newest: &SegmentFound,
     end: &End,
+    base: Base,
     clean: Option<Revision>,
     clock: ClockPair,
     salt: u64,
@@ -423,7 +424,7 @@ fn plan(
         let last = header
             .previous
             .as_ref()
-            .map_or(Revision::START, |p| p.last_revision);
+            .map_or(Revision::START.max(base.end), |p| p.last_revision);
         (header.sequence, header.previous, last)
     } else {
         let previous = PreviousEnd {

@@ -169,7 +169,7 @@ fn redo_segment(
 
 /// Applies one logged operation. On top of a snapshot a key may go back here to what it was
 /// before it was copied; it ends with its last change all the same, which comes later.
-fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
+pub fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
     let place = target.shards.place(op.key);
     target.shards.write(place.shard, |shard| {
         let change = match op.code {

@@ -16,8 +16,9 @@
 //! - it holds nothing newer than `end`, and counts only once all up to there is durable;
 //! - this module writes and reads files. It decides nothing and changes neither map nor log.
 
+mod blocks;
 mod read;
 mod write;
 
 pub use read::{Block, ReadError, Reader, verify};
-pub use write::{Source, Written, write};
+pub use write::{Frames, Moments, Source, Written, write, write_backup};

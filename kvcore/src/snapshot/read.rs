@@ -7,9 +7,10 @@ use crate::disk::ReadFile;
 use crate::format::FormatError;
 use crate::format::checksum::Seed;
 use crate::format::snapshot::{
-    BLOCK_HEAD_BYTES, BlockHead, BlockKind, End, SNAPSHOT_HEADER_BYTES, SnapshotHeader, records,
-    requests,
+    BLOCK_HEAD_BYTES, BackupEnd, BlockHead, BlockKind, End, Purpose, SNAPSHOT_HEADER_BYTES,
+    SnapshotHeader, frame, records, requests,
 };
+use crate::format::unit::check_units;
 
 /// Why a snapshot was not read to its end.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ pub struct Reader<'a> {
     offset: u64,
     link: u32,
     seen: Counts,
-    end: Option<End>,
+    end: Option<BackupEnd>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +74,7 @@ struct Counts {
     records: u64,
     requests: u64,
     blocks: u64,
+    units: u64,
 }
 
 impl<'a> Reader<'a> {
@@ -125,7 +127,15 @@ impl<'a> Reader<'a> {
         match head.kind {
             BlockKind::Records => self.seen.records += entries,
             BlockKind::Requests => self.seen.requests += entries,
-            BlockKind::End => return self.finish(&block).map(|()| None),
+            BlockKind::Units => self.seen.units += entries,
+            BlockKind::End | BlockKind::BackupEnd => return self.finish(&block).map(|()| None),
+        }
+        if !fits(self.header.purpose, head.kind) {
+            let what = format!(
+                "a block of {:?} in a file that is {:?}",
+                head.kind, self.header.purpose
+            );
+            return Err(ReadError::damaged(offset, what));
         }
         self.seen.blocks += 1;
         Ok(Some(block))
@@ -133,17 +143,19 @@ impl<'a> Reader<'a> {
 
     fn finish(&mut self, block: &Block) -> Result<(), ReadError> {
         block.check()?;
-        let end = End::decode(&block.payload).map_err(ReadError::at(block.offset))?;
-        let Counts {
-            records,
-            requests,
-            blocks,
-        } = self.seen;
-        if (end.records, end.requests, end.blocks) != (records, requests, blocks) {
+        let is_snapshot = self.header.purpose == Purpose::Snapshot;
+        if is_snapshot != (block.head.kind == BlockKind::End) {
+            let what = "it ends like another kind of file";
+            return Err(ReadError::damaged(block.offset, what));
+        }
+        let full = read_end(block).map_err(ReadError::at(block.offset))?;
+        let (end, seen) = (full.end, &self.seen);
+        let counted = [end.records, end.requests, end.blocks, full.units];
+        let found = [seen.records, seen.requests, seen.blocks, seen.units];
+        if counted != found {
             let what = format!(
-                "its end counts {} records, {} requests and {} blocks; {records}, {requests} \
-                 and {blocks} are there",
-                end.records, end.requests, end.blocks
+                "its end counts {counted:?} records, requests, blocks and units; {found:?} are \
+                 there"
             );
             return Err(ReadError::damaged(block.offset, what));
         }
@@ -155,12 +167,12 @@ impl<'a> Reader<'a> {
             let what = format!("{left} bytes follow its end");
             return Err(ReadError::damaged(self.offset, what));
         }
-        self.end = Some(end);
+        self.end = Some(full);
         Ok(())
     }
 
-    /// What the End says, once it was reached.
-    pub fn end(&self) -> Option<End> {
+    /// What the end says, once it was reached.
+    pub fn end(&self) -> Option<BackupEnd> {
         self.end
     }
 
@@ -172,6 +184,29 @@ impl<'a> Reader<'a> {
     /// Bytes read so far.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+}
+
+/// The end of a snapshot is told as that of a backup without units.
+fn read_end(block: &Block) -> Result<BackupEnd, FormatError> {
+    if block.head.kind == BlockKind::BackupEnd {
+        return BackupEnd::decode(&block.payload);
+    }
+    let end = End::decode(&block.payload)?;
+    Ok(BackupEnd {
+        end,
+        units: 0,
+        exact_from: end.end,
+        beyond_log: false,
+    })
+}
+
+/// What a file of this purpose may hold.
+fn fits(purpose: Purpose, kind: BlockKind) -> bool {
+    match purpose {
+        Purpose::Snapshot => kind != BlockKind::Units,
+        Purpose::Backup => true,
+        Purpose::Increment => kind == BlockKind::Units,
     }
 }
 
@@ -187,7 +222,7 @@ fn read(file: &dyn ReadFile, offset: u64, buf: &mut [u8]) -> Result<(), ReadErro
 
 /// Reads a whole file, every checksum and every entry. Returns its header, its end and
 /// its checksum.
-pub fn verify(file: &dyn ReadFile) -> Result<(SnapshotHeader, End, u32), ReadError> {
+pub fn verify(file: &dyn ReadFile) -> Result<(SnapshotHeader, BackupEnd, u32), ReadError> {
     let mut reader = Reader::open(file)?;
     while let Some(block) = reader.next_block()? {
         block.check()?;
@@ -195,7 +230,10 @@ pub fn verify(file: &dyn ReadFile) -> Result<(SnapshotHeader, End, u32), ReadErr
         let bad = match block.head.kind {
             BlockKind::Records => records(&block.payload, entries).find_map(Result::err),
             BlockKind::Requests => requests(&block.payload, entries).find_map(Result::err),
-            BlockKind::End => None,
+            BlockKind::Units => frame(&block.payload)
+                .and_then(|frame| check_units(frame.units, entries))
+                .err(),
+            BlockKind::End | BlockKind::BackupEnd => None,
         };
         if let Some(error) = bad {
             return Err(ReadError::at(block.offset)(error));

@@ -36,6 +36,17 @@ const BLOCKS: Field = REQUESTS.then("blocks", 8);
 pub const END_FIELDS: [Field; 4] = [END, RECORDS, REQUESTS, BLOCKS];
 
 const END_BYTES: usize = BLOCKS.end();
+
+const UNITS: Field = BLOCKS.then("units", 8);
+const EXACT_FROM: Field = UNITS.then("exact_from", 8);
+const BEYOND_LOG: Field = EXACT_FROM.then("beyond_log", 8);
+
+/// The layout of the last payload of a backup, as `docs/format.md` has it.
+pub const BACKUP_END_FIELDS: [Field; 7] = [
+    END, RECORDS, REQUESTS, BLOCKS, UNITS, EXACT_FROM, BEYOND_LOG,
+];
+
+const BACKUP_END_BYTES: usize = BEYOND_LOG.end();
 const WHAT: &str = "snapshot block";
 
 /// What a block holds. The numbers are on disk and never change.
@@ -46,10 +57,20 @@ pub enum BlockKind {
     Requests = 2,
     /// The last one: says what the others held.
     End = 3,
+    /// Units of one frame of the log.
+    Units = 4,
+    /// The last one of a backup or an increment.
+    BackupEnd = 5,
 }
 
 impl BlockKind {
-    pub const ALL: [Self; 3] = [Self::Records, Self::Requests, Self::End];
+    pub const ALL: [Self; 5] = [
+        Self::Records,
+        Self::Requests,
+        Self::End,
+        Self::Units,
+        Self::BackupEnd,
+    ];
 }
 
 /// What precedes a payload.
@@ -190,6 +211,49 @@ impl End {
             blocks: BLOCKS.u64(bytes),
         };
         FormatError::range("end", END.at, end.end.0, (1, NUMBER_CAP))?;
+        Ok(end)
+    }
+}
+
+/// What a backup or an increment holds, and which moments it can bring back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupEnd {
+    pub end: End,
+    /// Units in all blocks; those at or before the start, or behind the end, do not count.
+    pub units: u64,
+    /// The first revision whose state it can bring back exactly.
+    pub exact_from: Revision,
+    /// The log had failed: it holds changes that are in no log.
+    pub beyond_log: bool,
+}
+
+impl BackupEnd {
+    pub fn encode(&self) -> [u8; BACKUP_END_BYTES] {
+        let mut bytes = [0; BACKUP_END_BYTES];
+        END.put(&mut bytes, &self.end.end.0.to_le_bytes());
+        RECORDS.put(&mut bytes, &self.end.records.to_le_bytes());
+        REQUESTS.put(&mut bytes, &self.end.requests.to_le_bytes());
+        BLOCKS.put(&mut bytes, &self.end.blocks.to_le_bytes());
+        UNITS.put(&mut bytes, &self.units.to_le_bytes());
+        EXACT_FROM.put(&mut bytes, &self.exact_from.0.to_le_bytes());
+        BEYOND_LOG.put(&mut bytes, &u64::from(self.beyond_log).to_le_bytes());
+        bytes
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let size = (BACKUP_END_BYTES as u64, BACKUP_END_BYTES as u64);
+        FormatError::range("size of a backup's end", 0, bytes.len() as u64, size)?;
+        let (plain, _) = bytes.split_at_checked(END_BYTES).unwrap_or_default();
+        let beyond = BEYOND_LOG.u64(bytes);
+        FormatError::range("beyond_log", BEYOND_LOG.at, beyond, (0, 1))?;
+        let end = Self {
+            end: End::decode(plain)?,
+            units: UNITS.u64(bytes),
+            exact_from: Revision(EXACT_FROM.u64(bytes)),
+            beyond_log: beyond == 1,
+        };
+        let exact = (1, end.end.end.0);
+        FormatError::range("exact_from", EXACT_FROM.at, end.exact_from.0, exact)?;
         Ok(end)
     }
 }

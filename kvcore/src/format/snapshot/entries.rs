@@ -4,6 +4,7 @@
 //! record  := varint mod_revision, op        a Set as in a unit, create_revision always there
 //! request := varint id length, id, fingerprint u128, varint revision,
 //!            varint engine clock in ms, varint outcome length, outcome
+//! units   := varint first revision, varint engine clock in ms, units as in a frame
 //! ```
 
 use crate::base::op::{Cause, OpCode, OpView, RequestTag};
@@ -65,6 +66,34 @@ pub fn put_request(out: &mut Vec<u8>, request: &RequestView<'_>) {
     put_varint(out, request.revision.0);
     put_varint(out, request.at_ms);
     put_bytes(out, request.tag.outcome);
+}
+
+/// The units of one frame of the log; borrows their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameView<'a> {
+    pub first_revision: Revision,
+    /// Engine clock when the frame was written.
+    pub engine_ms: u64,
+    /// To be read by [`units`](crate::format::unit::units).
+    pub units: &'a [u8],
+}
+
+pub fn put_frame(out: &mut Vec<u8>, frame: &FrameView<'_>) {
+    put_varint(out, frame.first_revision.0);
+    put_varint(out, frame.engine_ms);
+    out.extend_from_slice(frame.units);
+}
+
+/// The payload of a block of units.
+pub fn frame(payload: &[u8]) -> Result<FrameView<'_>, FormatError> {
+    let mut cursor = Cursor::new(payload, 0);
+    let first_revision = number(&mut cursor, "first revision of a frame")?;
+    let engine_ms = cursor.varint("engine clock of a frame")?;
+    Ok(FrameView {
+        first_revision,
+        engine_ms,
+        units: cursor.take(cursor.left(), "units")?,
+    })
 }
 
 /// The records of a payload that holds `entries` of them.

@@ -15,6 +15,7 @@ const HEADER: SnapshotHeader = SnapshotHeader {
     salt: 0x1122_3344_5566_7788,
     engine_ms: 5,
     wall_ms: 6,
+    purpose: Purpose::Backup,
 };
 
 fn view<'a>(numbers: &[u64; 4], key: &'a [u8], value: &'a [u8]) -> RecordView<'a> {
@@ -75,6 +76,8 @@ proptest! {
     fn nothing_panics_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), entries in 0_u32..9) {
         let _ = SnapshotHeader::decode(&bytes);
         let _ = End::decode(&bytes);
+        let _ = BackupEnd::decode(&bytes);
+        let _ = frame(&bytes);
         let _ = records(&bytes, entries).count();
         let _ = requests(&bytes, entries).count();
     }
@@ -129,6 +132,38 @@ fn a_foreign_or_newer_file_is_called_that() {
     bytes[0] = b'X';
     let said = SnapshotHeader::decode(&bytes).unwrap_err().to_string();
     assert!(said.contains("not such a file"), "{said}");
+}
+
+#[test]
+fn a_frame_and_the_end_of_a_backup_round_trip() {
+    let view = FrameView {
+        first_revision: Revision(300),
+        engine_ms: 1 << 40,
+        units: b"units",
+    };
+    let mut payload = Vec::new();
+    put_frame(&mut payload, &view);
+    assert_eq!(frame(&payload), Ok(view));
+    for cut in 0..4 {
+        assert!(frame(&payload[..cut]).is_err());
+    }
+    let end = BackupEnd {
+        end: End {
+            end: Revision(50),
+            records: 3,
+            requests: 1,
+            blocks: 2,
+        },
+        units: 9,
+        exact_from: Revision(44),
+        beyond_log: true,
+    };
+    assert_eq!(BackupEnd::decode(&end.encode()), Ok(end));
+    for (at, byte) in [(48, 2), (40, 51), (0, 0)] {
+        let mut bad = end.encode();
+        bad[at] = byte;
+        assert!(BackupEnd::decode(&bad).is_err(), "byte {at}");
+    }
 }
 
 #[test]
