@@ -16,7 +16,7 @@ use tempfile::TempDir;
 fn options(dir: &Path) -> Options {
     let mut options = Options::new(dir);
     options.allow_volatile = true;
-    options.segment_bytes = 256 << 10;
+    options.segment_bytes = 1 << 20;
     options.limits.value_bytes = 16 << 10;
     options.limits.unit_bytes = 17 << 10;
     options.limits.unit_operations = 64;
@@ -104,7 +104,7 @@ fn write_until(store: &Engine, done: &Done, stop: &AtomicBool, seed: u32) {
     let mut n = seed;
     while !stop.load(Ordering::Relaxed) {
         n = n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let key = format!("key-{:04}", (n >> 8) % 700).into_bytes();
+        let key = format!("key-{:04}", (n >> 8) % 6000).into_bytes();
         let value = (n >> 28 != 0).then(|| format!("{n:0100}").into_bytes());
         let mutation = match &value {
             Some(value) => Mutation::set(&key, value),
