@@ -12,6 +12,7 @@
 //! ended is the exit code (see [`failure::Exit`]).
 
 mod args;
+mod backup;
 mod bench;
 mod block;
 mod call;
@@ -88,6 +89,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Invocation::Top(args) => top::run(&settings, args, &mut output),
         Invocation::Completions(args) => package::completions(&args, &mut output),
         Invocation::Man(args) => package::man(&args, &mut output),
+        Invocation::Backup(args) => block_on(backup::run(&settings, args, &mut output)),
         Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
 }

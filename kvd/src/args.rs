@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
+use crate::config::value::{Size, Value as _};
 
 /// A durable in-memory key-value store that speaks gRPC.
 #[derive(Debug, Parser)]
@@ -35,11 +36,37 @@ pub enum Command {
         /// The data directory.
         dir: PathBuf,
     },
+    /// Make a store out of a backup and the increments that follow it, in a new directory.
+    /// Exits with 0, 65 if a file is damaged or does not belong to the others, 78 if what
+    /// is asked for is not in them or the directory is not empty.
+    Restore(RestoreArgs),
     /// Look at settings: a sample of the file, what is wrong with one, what counts.
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArgs {
+    /// The files, in any order: one full backup, and increments.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub from: Vec<PathBuf>,
+    /// The new data directory: empty, or not there yet.
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The state of this revision [default: the last one in the files].
+    #[arg(long, value_name = "N", conflicts_with = "at_time")]
+    pub at_revision: Option<u64>,
+    /// The state of this moment: 2026-11-25T09:30:00Z, or ms since 1970.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub at_time: Option<u64>,
+    /// Only keys that begin so.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<std::ffi::OsString>,
+    /// Segments of the new store: the same as log.segment_bytes.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
+    pub segment_bytes: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +192,28 @@ impl ServeArgs {
             flags: named.chain(set).collect(),
         }
     }
+}
+
+/// ms since the Unix epoch.
+fn moment(text: &str) -> Result<u64, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    let moment = humantime::parse_rfc3339_weak(text)
+        .map_err(|error| format!("expected 2026-11-25T09:30:00Z, or ms since 1970: {error}"))?;
+    let since = moment.duration_since(std::time::UNIX_EPOCH);
+    let since = since.map_err(|_| "it lies before 1970".to_owned())?;
+    Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn segment_size(text: &str) -> Result<u64, String> {
+    let size = Size::parse(text)?.0;
+    if (16 << 10..=1 << 30).contains(&size) && size.is_multiple_of(4096) {
+        return Ok(size);
+    }
+    Err(format!(
+        "{text} is not a multiple of 4KiB from 16KiB to 1GiB"
+    ))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -31,6 +31,7 @@ use kvproto::v1;
 pub(crate) use self::{
     ask::{Answer, Ask, Identity},
     range::{RangeArgs, all as all_keys},
+    record::insert_header,
     status::state_name,
 };
 use crate::{
@@ -44,6 +45,11 @@ use crate::{
 pub(crate) enum Invocation {
     #[command(flatten)]
     Command(Command),
+    /// Save the store, or what came after a revision, in a file
+    ///
+    /// The store goes on. `kvd restore` makes a new one of the file, and of the increments
+    /// that follow it: the state of its last moment, or of any that an increment holds.
+    Backup(crate::backup::Args),
     Bench(crate::bench::Args),
     Top(crate::top::Args),
     #[command(hide = true)]

@@ -120,7 +120,7 @@ pub(super) fn is_durable(header: Option<&ResponseHeader>) -> bool {
 }
 
 /// What the header says, the same at the end of every object.
-pub(super) fn insert_header(object: &mut Map<String, Value>, header: Option<&ResponseHeader>) {
+pub(crate) fn insert_header(object: &mut Map<String, Value>, header: Option<&ResponseHeader>) {
     object.insert("durable".into(), is_durable(header).into());
     if let Some(header) = header.filter(|header| !header.position.is_empty()) {
         object.insert("position".into(), BASE64.encode(&header.position).into());

@@ -44,7 +44,7 @@ pub(super) fn parse(line: &str) -> Option<Result<Own<'_>, String>> {
         "help" | "\\help" | "\\?" => topic(rest),
         "quit" | "exit" | "\\q" => alone(Own::Quit),
         "\\watch" => watch(rest),
-        "bench" | "top" | "completions" | "man" => {
+        "backup" | "bench" | "top" | "completions" | "man" => {
             Err(format!("{first} runs from the shell: kvcli {first}"))
         }
         _ if first.starts_with('\\') => Err(format!(

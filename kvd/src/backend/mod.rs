@@ -193,6 +193,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn store_revision(&self) -> Revision;
     fn state(&self) -> State;
     fn status(&self) -> Status;
+    /// Tells all of the store, or what came after a revision, to `sink`. Blocks until that
+    /// is done, or `sink` fails.
+    fn backup(
+        &self,
+        after: Option<Revision>,
+        sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Error>;
     /// Makes a snapshot now. Blocks until it counts.
     fn snapshot(&self) -> Result<Snapshot, Error>;
     /// Changes the limit on memory.
@@ -234,6 +241,10 @@ pub enum ErrorKind {
     NestedTooDeep,
     /// A snapshot could not be written, or was not what was written.
     SnapshotFailed,
+    /// A backup ended before it was whole.
+    BackupFailed,
+    /// The log does not reach back that far any more.
+    Compacted,
     /// The caller's deadline passed before anything was applied.
     Deadline,
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod restore;
 mod serve;
 
 use std::io::Write as _;
@@ -16,6 +17,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Some(Command::Check { dir }) => check::run(dir),
+        Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),
         None => serve::run(&cli.serve),

@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use kvproto::v1::{self, ErrorReason as Reason, admin_service_server::AdminService};
 use tonic::{Request, Response, Status};
 
+use super::backup;
 use super::convert::{CAPABILITIES, require, signed};
 use super::core::{Core, Seen, answer};
 use super::deadline::Deadline;
@@ -47,7 +48,7 @@ fn length(bytes: usize) -> i64 {
 impl<S: Store> Core<S> {
     /// The header of a reply that reveals nothing but the state itself; empty while
     /// loading.
-    fn state_header(&self) -> v1::ResponseHeader {
+    pub(super) fn state_header(&self) -> v1::ResponseHeader {
         self.shared
             .store
             .get()
@@ -329,9 +330,9 @@ impl<S: Store> AdminService for Admin<S> {
 
     async fn backup(
         &self,
-        _: Request<v1::BackupRequest>,
+        request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        self.not_yet("Backup")
+        backup::begin(&self.core, request.get_ref())
     }
 
     type VerifyStream = Replies<v1::VerifyResponse>;

@@ -12,7 +12,7 @@ use super::status::Refusal;
 use crate::backend::{Condition, Durability, ReadLevel, Record, Revision, Store};
 
 /// What `require` may name, and what GetCapabilities lists.
-pub const CAPABILITIES: [v1::Capability; 22] = [
+pub const CAPABILITIES: [v1::Capability; 23] = [
     v1::Capability::ConditionExists,
     v1::Capability::ConditionModRevision,
     v1::Capability::ConditionVersion,
@@ -35,6 +35,7 @@ pub const CAPABILITIES: [v1::Capability; 22] = [
     v1::Capability::DeleteRange,
     v1::Capability::Hash,
     v1::Capability::Snapshot,
+    v1::Capability::Backup,
 ];
 
 /// Values from this size on are shared with the store instead of copied.

@@ -1,7 +1,7 @@
 //! What every service of a runtime shares: the way to the store, the waits, the
 //! limits and the counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -42,6 +42,8 @@ pub struct Shared<S> {
     pub started: Instant,
     /// True once the process is stopping.
     pub draining: watch::Sender<bool>,
+    /// Backups under way.
+    pub backups: AtomicUsize,
     /// First bytes of the store's id, which every position carries.
     tag: OnceLock<[u8; 8]>,
 }
@@ -56,6 +58,7 @@ impl<S: Store> Shared<S> {
             settings,
             started: Instant::now(),
             draining: watch::Sender::new(false),
+            backups: AtomicUsize::new(0),
             tag: OnceLock::new(),
         }
     }

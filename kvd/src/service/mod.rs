@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod answers;
+mod backup;
 mod batch;
 pub mod convert;
 pub mod core;

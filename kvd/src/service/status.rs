@@ -283,7 +283,8 @@ impl From<Error> for Refusal {
             ErrorKind::BadTtl => (Reason::BadTtl, "expiry"),
             ErrorKind::BadNumber => (Reason::BadNumber, ""),
             ErrorKind::NestedTooDeep => (Reason::NestedTooDeep, ""),
-            ErrorKind::SnapshotFailed => (Reason::Internal, ""),
+            ErrorKind::SnapshotFailed | ErrorKind::BackupFailed => (Reason::Internal, ""),
+            ErrorKind::Compacted => (Reason::Compacted, "after_revision"),
             ErrorKind::Deadline => (Reason::Deadline, ""),
         };
         let mut refusal = Self::new(reason, error.message)

@@ -29,12 +29,13 @@ pub enum Rpc {
     GetCapabilities,
     Hash,
     CreateSnapshot,
+    Backup,
     /// Declared, not built.
     NotYet,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -53,6 +54,7 @@ impl Rpc {
         Self::GetCapabilities,
         Self::Hash,
         Self::CreateSnapshot,
+        Self::Backup,
         Self::NotYet,
     ];
 
@@ -76,6 +78,7 @@ impl Rpc {
             Self::GetCapabilities => "GetCapabilities",
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
+            Self::Backup => "Backup",
             Self::NotYet => "not_yet",
         }
     }

@@ -5,6 +5,8 @@ mod abuse;
 #[cfg(test)]
 mod alike;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bad_model;

@@ -12,7 +12,7 @@ use kvproto::v1::kv_service_client::KvServiceClient;
 use tempfile::TempDir;
 
 /// Sets `count` keys of 16 KiB, so that a store of small segments has several.
-async fn fill(process: &Process, first: usize, count: usize) {
+pub(super) async fn fill(process: &Process, first: usize, count: usize) {
     let mut kv = KvServiceClient::new(channel(process.address()).await);
     for i in first..first + count {
         kv.set(set(&format!("k{i}"), vec![7; 16 << 10]))
@@ -42,7 +42,7 @@ fn refused(dir: &Path, more: &[&str]) -> Ended {
     run(&mut command(&arguments))
 }
 
-fn expect(name: &str, ended: &Ended, code: i32, texts: &[&str]) {
+pub(super) fn expect(name: &str, ended: &Ended, code: i32, texts: &[&str]) {
     assert_eq!(ended.code, Some(code), "{name}: {ended:?}");
     assert_eq!(ended.stdout, "", "{name}");
     for text in texts {

@@ -411,6 +411,15 @@ impl Store for Embedded {
         self.0.status().into()
     }
 
+    fn backup(
+        &self,
+        after: Option<Revision>,
+        sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        self.0.backup(after.map(kvcore::Revision), sink)?;
+        Ok(())
+    }
+
     fn snapshot(&self) -> Result<Snapshot, Error> {
         Ok(self.0.snapshot()?.into())
     }

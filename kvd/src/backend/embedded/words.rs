@@ -121,6 +121,20 @@ impl From<kvcore::SnapshotError> for Error {
     }
 }
 
+impl From<kvcore::BackupError> for Error {
+    fn from(error: kvcore::BackupError) -> Self {
+        use kvcore::BackupError as Failed;
+        let kind = match error {
+            Failed::Draining => ErrorKind::Draining,
+            Failed::LogFailed(_) => ErrorKind::LogFailed,
+            Failed::Compacted { .. } => ErrorKind::Compacted,
+            Failed::Revision(error) => return error.into(),
+            Failed::Io(_) => ErrorKind::BackupFailed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<kvcore::Error> for Error {
     fn from(error: kvcore::Error) -> Self {
         use kvcore::ErrorKind as Kind;

@@ -298,6 +298,14 @@ impl Store for Fake {
         }
     }
 
+    fn backup(
+        &self,
+        _after: Option<Revision>,
+        _sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        Err(Error::new(ErrorKind::BackupFailed, "there is no disk"))
+    }
+
     fn snapshot(&self) -> Result<Snapshot, Error> {
         Err(Error::new(ErrorKind::SnapshotFailed, "there is no disk"))
     }
