@@ -118,73 +118,104 @@ fn write_until(store: &Engine, done: &Done, stop: &AtomicBool, seed: u32) {
     }
 }
 
-#[test]
-fn every_moment_that_the_files_hold_comes_back_exactly() {
-    let dir = TempDir::new().unwrap();
-    let file = |name: &str| dir.path().join(name);
-    let store = open(&file("store"));
-    let done = Done::default();
+fn from_env(name: &str, default: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// A full backup and the increment after it.
+struct Pair {
+    full: kvcore::BackupInfo,
+    increment: kvcore::BackupInfo,
+    files: [PathBuf; 2],
+}
+
+/// Takes pairs while two writers write, and snapshots that take the log away behind them.
+fn take_pairs(store: &Engine, dir: &Path, done: &Done, count: u64) -> Vec<Pair> {
     let stop = AtomicBool::new(false);
-    let pause = || std::thread::sleep(Duration::from_millis(150));
-    let (full, last) = std::thread::scope(|scope| {
+    let pause = || std::thread::sleep(Duration::from_millis(100));
+    std::thread::scope(|scope| {
         for seed in [1, 2] {
-            let (store, done, stop) = (&store, &done, &stop);
+            let stop = &stop;
             scope.spawn(move || write_until(store, done, stop, seed));
         }
-        pause();
-        let full = save(&store, None, &file("full"));
-        // Snapshots take the log away behind it.
-        pause();
-        let one = save(&store, Some(full.end), &file("one"));
-        for _ in 0..3 {
+        let mut pairs = Vec::new();
+        for number in 0..count {
             pause();
+            let [full, increment] =
+                ["full", "increment"].map(|kind| dir.join(format!("{kind}-{number}")));
+            let taken = save(store, None, &full);
+            pause();
+            let after = save(store, Some(taken.end), &increment);
+            assert!(taken.records > 0 && after.records == 0 && after.units > 0);
+            pairs.push(Pair {
+                full: taken,
+                increment: after,
+                // In any order.
+                files: [increment, full],
+            });
             store.snapshot().expect("a snapshot");
         }
-        let gone = store.backup(Some(Revision(2)), &mut |_| Ok(()));
-        assert!(
-            matches!(gone, Err(BackupError::Compacted { .. })),
-            "{gone:?}"
-        );
-        let other = save(&store, None, &file("other"));
-        pause();
-        let last = save(&store, Some(other.end), &file("last"));
         stop.store(true, Ordering::Relaxed);
-        assert!(full.records > 0 && one.records == 0 && one.units > 0);
-        ((full, one), (other, last))
-    });
-    for ((base, after), names) in [(full, ["one", "full"]), (last, ["last", "other"])] {
-        assert!(base.exact_from < after.end, "{base:?} {after:?}");
-        // In any order.
-        let files = names.map(file);
-        let (from, to) = (base.exact_from.0, after.end.0);
-        let step = (to - from) / 7 + 1;
-        for revision in (from..=to)
-            .step_by(usize::try_from(step).unwrap())
-            .chain([to])
-        {
-            let (told, there) = restored(&files, &at(revision)).expect("restored");
+        pairs
+    })
+}
+
+/// `KVD_BACKUPS` and `KVD_MOMENTS` say how many there are; 2 and 16 unless set.
+#[test]
+fn every_moment_that_the_files_hold_comes_back_exactly() {
+    let (backups, moments) = (from_env("KVD_BACKUPS", 2), from_env("KVD_MOMENTS", 16));
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir.path().join("store"));
+    let done = Done::default();
+    let pairs = take_pairs(&store, dir.path(), &done, backups);
+    let mut tried = 0;
+    for pair in &pairs {
+        let full = &pair.files[1..];
+        let (told, there) = restored(full, &RestoreOptions::default()).expect("restored");
+        assert_eq!(told.revision, pair.full.end);
+        assert!(there == fold(&done, told.revision.0), "the backup alone");
+        let (from, to) = (pair.full.exact_from.0, pair.increment.end.0);
+        assert!(from < to, "{from} {to}");
+        let each = moments.div_ceil(backups);
+        for n in 0..each {
+            let revision = from + (to - from) * n / (each - 1).max(1);
+            let (told, there) = restored(&pair.files, &at(revision)).expect("restored");
             assert_eq!(told.revision, Revision(revision));
             assert!(there == fold(&done, revision), "at revision {revision}");
+            tried += 1;
         }
-        let only = RestoreOptions {
-            prefix: Some(b"key-00".to_vec()),
-            ..RestoreOptions::default()
-        };
-        let (_, there) = restored(&files, &only).expect("restored");
-        let mut wanted = fold(&done, to);
-        wanted.retain(|key, _| key.starts_with(b"key-00"));
-        assert!(!wanted.is_empty() && there == wanted);
-        let outside = restored(&files, &at(from - 1)).expect_err("before");
-        assert!(
-            outside
-                .to_string()
-                .contains(&format!("revisions {from} to {to}")),
-            "{outside}"
-        );
     }
-    let hole = [file("full"), file("last")];
+    println!(
+        "{} writes by two writers, {backups} backups restored, {tried} moments brought back, \
+         all as they were",
+        done.lock().expect("sound").len()
+    );
+    let (first, last) = (&pairs[0], &pairs[pairs.len() - 1]);
+    let only = RestoreOptions {
+        prefix: Some(b"key-00".to_vec()),
+        ..RestoreOptions::default()
+    };
+    let (_, there) = restored(&last.files, &only).expect("restored");
+    let mut wanted = fold(&done, last.increment.end.0);
+    wanted.retain(|key, _| key.starts_with(b"key-00"));
+    assert!(!wanted.is_empty() && there == wanted);
+    let from = first.full.exact_from.0;
+    let outside = restored(&first.files, &at(from - 1)).expect_err("before");
+    let to = first.increment.end.0;
+    let told = format!("revisions {from} to {to}");
+    assert!(outside.to_string().contains(&told), "{outside}");
+    let hole = [first.files[1].clone(), last.files[0].clone()];
     let missing = restored(&hole, &RestoreOptions::default()).expect_err("a hole");
     assert!(missing.to_string().contains("one is missing"), "{missing}");
+    for _ in 0..2 {
+        store.snapshot().expect("a snapshot");
+    }
+    let gone = store.backup(Some(Revision(2)), &mut |_| Ok(()));
+    assert!(
+        matches!(gone, Err(BackupError::Compacted { .. })),
+        "{gone:?}"
+    );
     store.close(Duration::from_secs(10)).unwrap();
 }
 

@@ -18,8 +18,8 @@ use kvcore::format::segment_header::{
     HEADER_FIELDS, SEGMENT_HEADER_BYTES, SEGMENT_MAJOR, SEGMENT_MINOR,
 };
 use kvcore::format::snapshot::{
-    BLOCK_FIELDS, BLOCK_HEAD_BYTES, BLOCK_PAYLOAD_CAP, BlockKind, END_FIELDS, SNAPSHOT_FIELDS,
-    SNAPSHOT_HEADER_BYTES, SNAPSHOT_MAJOR, SNAPSHOT_MINOR,
+    BACKUP_END_FIELDS, BLOCK_FIELDS, BLOCK_HEAD_BYTES, BLOCK_PAYLOAD_CAP, BlockKind, END_FIELDS,
+    SNAPSHOT_FIELDS, SNAPSHOT_HEADER_BYTES, SNAPSHOT_MAJOR, SNAPSHOT_MINOR,
 };
 use kvcore::format::unit::{CAUSES, OP_CODES, OUTCOME_BYTES, REQUEST_ID_BYTES, UNIT_KINDS, bits};
 
@@ -99,6 +99,7 @@ fn layouts() {
     assert_layout("## Snapshot", &SNAPSHOT_FIELDS);
     assert_layout("### Block", &BLOCK_FIELDS);
     assert_layout("### End", &END_FIELDS);
+    assert_layout("### BackupEnd", &BACKUP_END_FIELDS);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! kvcli as a user runs it: the real program against a fake kvd on a real
 //! socket. Unit tests of the parts stand beside the parts.
 
+mod backup;
 mod bench;
 mod commands;
 mod docs;

@@ -264,11 +264,25 @@ impl AdminService for Service {
         }))
     }
 
+    /// Two pieces; behind revision 7 none of them is the last, behind 8 comes a refusal.
     async fn backup(
         &self,
-        _: Request<v1::BackupRequest>,
+        request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        not_yet()
+        let after = request.get_ref().after_revision;
+        let piece = |chunk: &'static [u8], last| {
+            Ok(v1::BackupResponse {
+                chunk: chunk.into(),
+                last,
+                ..v1::BackupResponse::default()
+            })
+        };
+        let mut pieces = vec![piece(b"first ", false)];
+        if after == 8 {
+            pieces.push(Err(Status::internal("the disk is gone")));
+        }
+        pieces.push(piece(b"second", after != 7));
+        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
     }
 
     async fn verify(
