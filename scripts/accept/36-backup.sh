@@ -10,9 +10,11 @@ BACKUPS=20 MOMENTS=50
 if [ "${1:-}" = --quick ]; then BACKUPS=4 MOMENTS=8; fi
 fact backups "$BACKUPS"
 fact moments "$MOMENTS"
-(cd "$ROOT" && KVD_BACKUPS=$BACKUPS KVD_MOMENTS=$MOMENTS cargo test --locked -p kvcore --test backup -- --nocapture) \
-    >"$WORK/out" 2>&1 || { cat "$WORK/out"; fail "a restored store was not what it had been"; }
-LINE=$(grep 'all as they were' "$WORK/out") || fail "the test did not say what it did"
-say "$LINE"
+export KVD_BACKUPS=$BACKUPS KVD_MOMENTS=$MOMENTS
+run_tests kvcore backup
+LINE=$(grep 'all as they were' "$TESTS") || fail "the test did not say what it did"
 fact found "$LINE"
+ran every_moment_that_the_files_hold_comes_back_exactly "shown by"
+ran a_file_that_is_cut_or_changed_is_refused_and_nothing_is_written "cut at every byte, a bit flipped in every byte"
+ran a_full_directory_and_files_that_do_not_belong_together_are_refused "an existing target, foreign and missing files"
 pass
