@@ -2,9 +2,11 @@
 //!
 //! A process without a free descriptor cannot accept, and so cannot even refuse: the
 //! connection would wait in the kernel's queue, its peer would hang, and the listener
-//! would stay ready and keep a core busy. So one descriptor is kept in reserve. It is
+//! would stay ready and keep a core busy. So a few descriptors are kept in reserve. One is
 //! given up for the moment that it takes to accept the next connection and to close it;
-//! then there is a pause, because those that are open need the time to end.
+//! then there is a pause, because those that are open need the time to end. Somebody else
+//! in the process, such as the thread that prepares log segments, may take that one in
+//! this moment: hence a few, and whatever becomes free goes to the reserve first.
 
 use std::fs::File;
 use std::io;
@@ -50,6 +52,11 @@ pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
     let mut reserve = Reserve::new();
     loop {
         match listener.accept().await {
+            Ok((stream, _)) if !reserve.is_whole() => {
+                caps.refused_descriptors.fetch_add(1, Ordering::Relaxed);
+                drop(stream);
+                reserve.fill();
+            }
             Ok((stream, peer)) => {
                 // Over a cap the stream is dropped here, and so closed.
                 if let Some(place) = caps.admit(peer.ip())
@@ -76,12 +83,36 @@ pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
     }
 }
 
-/// One descriptor for hard times.
-struct Reserve(Option<File>);
+/// Descriptors for hard times.
+struct Reserve {
+    files: Vec<File>,
+    /// How many there were to be had at the start.
+    size: usize,
+}
 
 impl Reserve {
+    const SIZE: usize = 4;
+
     fn new() -> Self {
-        Self(File::open("/dev/null").ok())
+        let mut reserve = Self {
+            files: Vec::with_capacity(Self::SIZE),
+            size: Self::SIZE,
+        };
+        reserve.fill();
+        reserve.size = reserve.files.len();
+        reserve
+    }
+
+    fn is_whole(&self) -> bool {
+        self.files.len() == self.size
+    }
+
+    fn fill(&mut self) {
+        while !self.is_whole()
+            && let Ok(file) = File::open("/dev/null")
+        {
+            self.files.push(file);
+        }
     }
 
     /// Closes the connections that wait, with the reserve for a descriptor. Returns how
@@ -89,12 +120,12 @@ impl Reserve {
     async fn refuse(&mut self, listener: &TcpListener) -> u64 {
         // Whoever is in a queue longer than the kernel's comes again.
         let mut refused = 0;
-        while refused < BACKLOG.unsigned_abs().into() && self.0.take().is_some() {
+        while refused < BACKLOG.unsigned_abs().into() && self.files.pop().is_some() {
             // What waits is there at once; nobody may wait here without the reserve.
             let next = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
             let closed = matches!(next, Ok(Ok(_)));
             drop(next);
-            *self = Self::new();
+            self.fill();
             if !closed {
                 break;
             }
