@@ -45,7 +45,7 @@ pub use commit::{
     TxnOutcome, TxnResult, UnitOutcome, Unmet,
 };
 pub use disk::{Environment, LogIo};
-pub use engine::options::{Durability, Options, ReadLevel, SnapshotOptions};
+pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
     BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
     SnapshotInfo, Status,

@@ -23,6 +23,7 @@ fn options(dir: &Path) -> Options {
     options.limits.in_flight_bytes = 1 << 20;
     options.shards = 64;
     options.snapshots.rate = None;
+    options.retain.bytes = 0;
     options.snapshots.log_bytes = None;
     options
 }

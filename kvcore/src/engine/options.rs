@@ -77,6 +77,26 @@ pub struct Options {
     /// Shards of the map, a power of two. Default 4,096.
     pub shards: usize,
     pub snapshots: SnapshotOptions,
+    pub retain: Retention,
+}
+
+/// Log that is kept although no snapshot needs it, for whoever wants to go on from an older
+/// revision. The first to go when the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// At most this much of it. Default 256 MiB.
+    pub bytes: u64,
+    /// And none that is older. Default: however old it is.
+    pub age: Option<std::time::Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            bytes: 256 << 20,
+            age: None,
+        }
+    }
 }
 
 /// When snapshots are made, and how fast.
@@ -119,6 +139,7 @@ impl Options {
             replay_threads: std::thread::available_parallelism().map_or(1, usize::from),
             shards: crate::base::limits::SHARDS,
             snapshots: SnapshotOptions::default(),
+            retain: Retention::default(),
         }
     }
 

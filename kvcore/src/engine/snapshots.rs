@@ -9,9 +9,12 @@
 //! ```
 //! Invariants:
 //! - two snapshots are kept, and the log since the older: should the newer be damaged, a
-//!   start from the older loses nothing;
+//!   start from the older loses nothing. Beyond that the log is kept for readers who come
+//!   late, as far as the options say; both give way when the disk is full;
 //! - a file is removed only after the MANIFEST that stops needing it is durable;
 //! - after the log has failed nothing is published and nothing is removed.
+
+mod keep;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,20 +23,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Engine;
-use super::options::{Options, SnapshotOptions};
-use crate::base::broken;
+use super::options::{Options, Retention, SnapshotOptions};
 use crate::base::revision::Revision;
 use crate::commit::Core;
 use crate::disk::Environment;
 use crate::format::StoreId;
-use crate::format::manifest::SnapshotRef;
-use crate::format::names::{segment_name, snapshot_name, temporary_name};
+use crate::format::names::{snapshot_name, temporary_name};
 use crate::format::snapshot::{End, Purpose, SnapshotHeader};
 use crate::log::watermark::WaitError;
 use crate::snapshot::{ReadError, Source, verify, write};
 
-/// Snapshots that are kept.
-const KEPT: usize = 2;
 /// How often the thread looks whether one is due, and how long it waits after a failure.
 const GLANCE: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -108,6 +107,7 @@ pub(super) struct Snapshots {
     options: SnapshotOptions,
     store_id: StoreId,
     segment_bytes: u64,
+    retain: Retention,
     one: Mutex<()>,
     /// When the last one was published; the start of the process before that.
     last: Mutex<Duration>,
@@ -128,6 +128,7 @@ impl Snapshots {
             options: options.snapshots,
             store_id,
             segment_bytes: options.segment_bytes,
+            retain: options.retain,
             one: Mutex::default(),
             last: Mutex::new(now),
             counters: Counters::default(),
@@ -242,9 +243,15 @@ impl Snapshots {
             return;
         };
         let due = Duration::from_millis(paced.saturating_mul(1000) / rate.max(1));
-        let taken = self.environment.clock.instant().saturating_sub(begun);
-        // A slow rate is kept in steps, so that a close is noticed.
-        std::thread::sleep(due.saturating_sub(taken).min(PATIENCE));
+        loop {
+            let taken = self.environment.clock.instant().saturating_sub(begun);
+            let ahead = due.saturating_sub(taken);
+            if ahead.is_zero() || self.check().is_err() {
+                return;
+            }
+            // In steps, so that a close is noticed.
+            std::thread::sleep(ahead.min(PATIENCE));
+        }
     }
 
     fn wait(&self, draft: &Draft) -> Result<(), SnapshotError> {
@@ -265,99 +272,6 @@ impl Snapshots {
             let _leftover = self.environment.disk.remove(&draft.temporary);
         }
         waited
-    }
-
-    fn publish(&self, draft: &Draft) -> Result<SnapshotInfo, SnapshotError> {
-        self.check()?;
-        let (start, end) = (draft.start, draft.end.end);
-        let durable = self.core.log.watermark.durable();
-        if durable < end && !broken::is(broken::Build::PublishBeforeDurable) {
-            return Err(SnapshotError::NotDurable(end));
-        }
-        let name = snapshot_name(start, end);
-        let manifest = &self.core.log.manifest;
-        let took = |now: Duration| {
-            let took = now.saturating_sub(draft.begun).as_millis();
-            u64::try_from(took).unwrap_or(u64::MAX)
-        };
-        let info = SnapshotInfo {
-            name: name.clone(),
-            start,
-            end,
-            bytes: draft.bytes,
-            records: draft.end.records,
-            took_ms: took(self.environment.clock.instant()),
-        };
-        let disk = &self.environment.disk;
-        if manifest.get().snapshots.iter().any(|s| s.name == name) {
-            // Nothing has changed since: the file that counts must not be replaced.
-            disk.remove(&draft.temporary)?;
-            return Ok(info);
-        }
-        disk.rename(&draft.temporary, &name)?;
-        disk.sync_dir()?;
-        let from = if broken::is(broken::Build::SnapshotForgetsLog) {
-            end
-        } else {
-            start
-        };
-        let snapshot = SnapshotRef {
-            name,
-            bytes: draft.bytes,
-            crc: draft.crc,
-            start,
-            end,
-            first_segment: self.core.log.catalog.needed_after(from),
-        };
-        self.replace_oldest(snapshot, durable)?;
-        *self.last.lock() = self.environment.clock.instant();
-        Ok(info)
-    }
-
-    /// Makes it count, and removes what nobody needs any more.
-    fn replace_oldest(&self, snapshot: SnapshotRef, durable: Revision) -> io::Result<()> {
-        let manifest = &self.core.log.manifest;
-        let before = manifest.get();
-        let mut kept = before.snapshots.clone();
-        kept.push(snapshot);
-        let dropped: Vec<_> = kept.drain(..kept.len().saturating_sub(KEPT)).collect();
-        // With one snapshot alone the whole log is what stands behind it.
-        let needed = if kept.len() == KEPT {
-            kept.iter().map(|s| s.first_segment).min()
-        } else {
-            None
-        };
-        let first = needed.map_or(before.first_segment, |n| n.max(before.first_segment));
-        let first = self.core.log.catalog.retire(first);
-        let mut garbage: Vec<String> = (before.first_segment..first).map(segment_name).collect();
-        garbage.extend(dropped.into_iter().map(|s| s.name));
-        if broken::is(broken::Build::RemoveBeforeManifest) {
-            self.remove(&garbage);
-        }
-        manifest.publish(|manifest| {
-            manifest.snapshots = kept;
-            manifest.first_segment = first;
-            manifest.durable = manifest.durable.max(durable);
-        })?;
-        self.remove(&garbage);
-        Ok(())
-    }
-
-    /// What cannot be removed now is removed at the next start.
-    fn remove(&self, names: &[String]) {
-        let disk = &self.environment.disk;
-        for name in names {
-            if let Err(error) = disk.remove(name)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(%error, name, "cannot remove a file that is not needed any more");
-            }
-        }
-        if !names.is_empty()
-            && let Err(error) = disk.sync_dir()
-        {
-            tracing::warn!(%error, "cannot sync the directory after removing files");
-        }
     }
 
     /// Is it time for one?
@@ -392,7 +306,14 @@ impl Snapshots {
         while !self.core.state.draining() {
             std::thread::park_timeout(pause);
             pause = GLANCE;
-            if self.core.log.watermark.failure().is_some() || !self.is_due() {
+            if self.core.log.watermark.failure().is_some() {
+                continue;
+            }
+            if self.core.log.ledger.no_space() {
+                self.make_room();
+                continue;
+            }
+            if !self.is_due() {
                 continue;
             }
             match self.make() {
@@ -438,6 +359,13 @@ impl Engine {
     /// ```
     pub fn snapshot(&self) -> Result<SnapshotInfo, SnapshotError> {
         self.inner.snapshots.make()
+    }
+
+    /// Gives up what is kept only for readers who come late, then the older snapshot: what
+    /// the thread does when the disk is full. Says whether anything was removed.
+    #[cfg(feature = "sim")]
+    pub fn make_room(&self) -> bool {
+        self.inner.snapshots.make_room()
     }
 
     /// The first half of a snapshot: the file. For callers who turn the log's writer.

@@ -12,6 +12,8 @@ pub struct Entry {
     pub sequence: u64,
     /// Of its first unit, or of the first to come.
     pub first_revision: Revision,
+    /// Engine clock when it was begun, ms.
+    pub begun_ms: u64,
 }
 
 /// See the module. Dense and ascending; never empty once the log is open.
@@ -105,6 +107,22 @@ impl Catalog {
         first(&inner).unwrap_or(sequence)
     }
 
+    /// The first of the last `count` segments behind the active one that hold anything
+    /// from `since_ms` on.
+    pub fn retained_from(&self, count: u64, since_ms: u64) -> u64 {
+        let inner = self.inner.lock();
+        let mut first = inner.segments.back().map_or(1, |last| last.sequence);
+        let mut ended_ms = u64::MAX;
+        for (behind, entry) in (0..).zip(inner.segments.iter().rev()) {
+            if behind > count || ended_ms < since_ms {
+                break;
+            }
+            first = entry.sequence;
+            ended_ms = entry.begun_ms;
+        }
+        first
+    }
+
     pub fn has(&self, sequence: u64) -> bool {
         let inner = self.inner.lock();
         inner
@@ -142,6 +160,7 @@ mod tests {
         let entries = (3..).zip(firsts).map(|(sequence, &first)| Entry {
             sequence,
             first_revision: Revision(first),
+            begun_ms: first * 10,
         });
         Catalog::new(entries)
     }
@@ -165,11 +184,31 @@ mod tests {
     }
 
     #[test]
+    fn what_late_readers_may_want_is_bounded_by_size_and_age() {
+        let catalog = catalog(&[10, 20, 30, 40]);
+        for (count, since_ms, first) in [
+            (0, 0, 6),
+            (1, 0, 5),
+            (9, 0, 3),
+            (9, 400, 5),
+            (9, 399, 5),
+            (9, 300, 4),
+            (9, 301, 5),
+            (1, 200, 5),
+            (9, 9000, 6),
+        ] {
+            let found = catalog.retained_from(count, since_ms);
+            assert_eq!(found, first, "{count} segments since {since_ms}");
+        }
+    }
+
+    #[test]
     fn the_last_one_stays_and_may_be_replaced() {
         let catalog = catalog(&[10, 20]);
         catalog.push(Entry {
             sequence: 4,
             first_revision: Revision(70),
+            begun_ms: 700,
         });
         assert_eq!(catalog.needed_after(Revision(69)), 4);
         assert_eq!(catalog.needed_after(Revision(68)), 3);

@@ -393,6 +393,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         self.state.catalog.push(Entry {
             sequence: header.sequence,
             first_revision: header.first_revision,
+            begun_ms: header.engine_ms,
         });
         self.certified = durable;
         self.state

@@ -209,10 +209,12 @@ fn catalog(segments: &[SegmentFound], plan: &Plan) -> Catalog {
     let catalog = Catalog::new(segments.iter().map(|segment| Entry {
         sequence: segment.header.sequence,
         first_revision: segment.header.first_revision,
+        begun_ms: segment.header.engine_ms,
     }));
     catalog.push(Entry {
         sequence: plan.sequence,
         first_revision: plan.numbering.next,
+        begun_ms: plan.clock.engine_ms,
     });
     catalog
 }

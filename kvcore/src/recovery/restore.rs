@@ -24,6 +24,7 @@ use super::summary::LoadProgress;
 use crate::base::clock::SystemClock;
 use crate::base::engine_clock::Moment;
 use crate::base::entropy::{Entropy, SystemEntropy};
+use crate::base::limits::{Limits, SHARDS};
 use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
 use crate::dedup::{Table, Window};
@@ -359,14 +360,14 @@ fn store_id(full: &Piece, entropy: &dyn Entropy) -> Result<StoreId, OpenError> {
 fn fresh_target(entropy: &dyn Entropy) -> Result<Target, OpenError> {
     let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
     let seeds = [random()?, random()?, random()?, random()?];
-    let limits = crate::Limits::default();
+    let limits = Limits::default();
     let window = Window {
         requests: limits.request_ids,
         bytes: limits.request_id_bytes,
         age_ms: limits.request_id_ms,
     };
     Ok(Target {
-        shards: Arc::new(Shards::new(crate::base::limits::SHARDS, seeds)),
+        shards: Arc::new(Shards::new(SHARDS, seeds)),
         memory: Arc::new(Memory::new(None)),
         requests: Arc::new(Table::new(window, seeds)),
     })

@@ -88,6 +88,7 @@ pub(crate) fn options(policy: SyncPolicy) -> Options {
     options.shards = 4;
     options.replay_threads = 1;
     options.snapshots.rate = None;
+    options.retain.bytes = 0;
     options.limits = Limits {
         key_bytes: 16,
         value_bytes: 2048,

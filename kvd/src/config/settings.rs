@@ -156,6 +156,11 @@ settings! {
     /// A log end that may be torn or damaged: refuse to start, or cut it; auto
     /// refuses under `log.sync = always`.
     "log.suspect_tail" => Restart suspect_tail: SuspectTail = "auto";
+    /// Log that is kept although no start needs it: for increments of backups, and
+    /// whoever wants to go on from an older revision. It gives way when the disk is full.
+    "log.retain_bytes" => Restart retain_bytes: Size = "256MiB", "0B" ..= "16TiB";
+    /// And none of it that is older than this; 0ms: however old it is.
+    "log.retain_age" => Restart retain_age: Duration = "0ms", "0ms" ..= "8760h";
     /// A snapshot is made when a start would have to replay this many bytes of log,
     /// and no fewer than the last snapshot has. none: only on demand.
     "snapshot.log_bytes" => Restart snapshot_log_bytes: SizeLimit = "256MiB";

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kvcore::base::limits::CHUNK_KEYS;
 use kvcore::{
     AdmitFailure, Admitted, Attempt, DamagedSnapshot, Engine, LogIo, OpenError, OpenErrorKind,
-    Options, Prepared, SnapshotOptions, SyncPolicy,
+    Options, Prepared, Retention, SnapshotOptions, SyncPolicy,
 };
 
 use super::{
@@ -74,6 +74,10 @@ fn options(settings: &Settings) -> Options {
             SuspectTail::Cut => Some(false),
         },
         replay_threads: settings.replay_threads.or_cores(),
+        retain: Retention {
+            bytes: settings.retain_bytes.0,
+            age: Some(settings.retain_age).filter(|age| !age.is_zero()),
+        },
         snapshots: SnapshotOptions {
             log_bytes: settings.snapshot_log_bytes.0,
             interval: Some(settings.snapshot_interval).filter(|every| !every.is_zero()),

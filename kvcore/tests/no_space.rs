@@ -1,0 +1,138 @@
+//! A full disk: what is given up, in which order, and that nothing is lost by it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kvcore::base::entropy::SeededEntropy;
+use kvcore::disk::SimDisk;
+use kvcore::engine::open::LogWriter;
+use kvcore::log::writer::Turn;
+use kvcore::{Engine, EngineState, Environment, KeyRange, Mutation, Options};
+
+struct Rig {
+    store: Engine,
+    writer: LogWriter,
+    number: u32,
+}
+
+fn options() -> Options {
+    let mut options = Options::new(Path::new("/simulated"));
+    options.segment_bytes = 256 << 10;
+    options.limits.value_bytes = 16 << 10;
+    options.limits.unit_bytes = 17 << 10;
+    options.limits.unit_operations = 64;
+    options.limits.in_flight_bytes = 1 << 20;
+    options.shards = 4;
+    options.replay_threads = 1;
+    options.snapshots.rate = None;
+    options.retain.bytes = 64 << 20;
+    options
+}
+
+impl Rig {
+    fn open(disk: &SimDisk) -> Self {
+        let environment = Environment {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::<kvcore::base::clock::ManualClock>::default(),
+            entropy: Arc::new(SeededEntropy::new(7)),
+        };
+        let (store, writer) = Engine::open_manual(options(), &environment).expect("opens");
+        Self {
+            store,
+            writer,
+            number: 0,
+        }
+    }
+
+    fn turn(&mut self) {
+        while self.writer.turn() == Turn::Worked {}
+    }
+
+    /// Writes half a segment's worth; false if the log does not take it.
+    fn fill(&mut self) -> bool {
+        for _ in 0..9 {
+            self.number += 1;
+            let key = format!("key-{}", self.number % 7);
+            let value = vec![7; 14 << 10];
+            let set = Mutation::set(key.as_bytes(), &value);
+            let prepared = self.store.prepare(&set, None).expect("within the limits");
+            let Ok(admitted) = self.store.try_admit(prepared) else {
+                return false;
+            };
+            self.store.commit(admitted).expect("committed");
+            self.turn();
+        }
+        true
+    }
+
+    fn fill_up(&mut self) {
+        for _ in 0..100 {
+            while self.fill() {}
+            self.store.fill_spares();
+            if matches!(self.store.state(), EngineState::NoSpace { .. }) {
+                return;
+            }
+        }
+        unreachable!("the disk is not full after a hundred segments")
+    }
+
+    fn snapshot(&mut self) {
+        let draft = self.store.draft_snapshot(&mut || ()).expect("drafted");
+        self.store.watermark().want_sync(draft.end());
+        self.turn();
+        self.store.publish_snapshot(draft).expect("published");
+    }
+
+    /// Something was given up, and writes are taken again.
+    fn goes_on(&mut self) {
+        assert!(self.store.make_room());
+        self.store.fill_spares();
+        assert_eq!(self.store.state(), EngineState::Writable, "by itself");
+        assert!(self.fill());
+    }
+}
+
+#[test]
+fn log_for_late_readers_goes_first_and_then_the_older_snapshot() {
+    let disk = SimDisk::new(3);
+    let mut rig = Rig::open(&disk);
+    for _ in 0..4 {
+        for _ in 0..3 {
+            rig.store.fill_spares();
+            assert!(rig.fill());
+        }
+        rig.snapshot();
+    }
+    let before = rig.store.status();
+    assert_eq!(before.snapshots.len(), 2);
+    assert_eq!(
+        before.segments,
+        before.counters.rotations + 1,
+        "all is kept"
+    );
+
+    disk.set_capacity(Some(disk.allocated()));
+    rig.fill_up();
+    rig.goes_on();
+    let status = rig.store.status();
+    assert_eq!(status.snapshots.len(), 2, "only log");
+    assert!(status.segments < before.segments, "{status:?}");
+
+    rig.fill_up();
+    rig.goes_on();
+    assert_eq!(rig.store.status().snapshots.len(), 1);
+
+    rig.fill_up();
+    assert!(!rig.store.make_room(), "a start needs the rest");
+    let newest = rig.store.store_revision();
+    rig.store.watermark().want_sync(newest);
+    rig.turn();
+    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
+    drop(rig);
+    let disk = disk.kill();
+    disk.set_capacity(None);
+    let rig = Rig::open(&disk);
+    let back = rig.store.hash(&KeyRange::all()).expect("read").value;
+    assert_eq!(back, there);
+    assert!(rig.store.status().recovery.snapshot.is_some());
+}
