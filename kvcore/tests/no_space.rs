@@ -136,3 +136,16 @@ fn log_for_late_readers_goes_first_and_then_the_older_snapshot() {
     assert_eq!(back, there);
     assert!(rig.store.status().recovery.snapshot.is_some());
 }
+
+#[test]
+fn room_is_not_promised_twice_however_often_the_log_rotates() {
+    let mut rig = Rig::open(&SimDisk::new(4));
+    for _ in 0..800 {
+        // To the last unit that the log takes, with a spare that is late each time.
+        while rig.fill() {}
+        let failure = rig.store.watermark().failure().cloned();
+        assert_eq!(failure, None, "{:?}", rig.store.status().counters);
+        rig.store.fill_spares();
+    }
+    assert!(rig.store.status().counters.rotations > 700);
+}

@@ -362,6 +362,8 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
 
     /// Seals the active segment and goes on in a spare.
     fn rotate(&mut self) -> io::Result<()> {
+        // The SEAL has room of its own, which is not part of the ledger's.
+        let used = self.active.used();
         self.active.append_seal(self.fields());
         self.active.check()?;
         self.sync()?;
@@ -381,7 +383,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             engine_ms: moment.engine_ms,
             wall_ms: moment.wall_ms,
         };
-        self.state.ledger.segment_left(self.active.used());
+        self.state.ledger.segment_left(used);
         self.active = ActiveSegment::create(&self.disk, spare, &header)?;
         let durable = self.durable();
         self.state.manifest.publish(|manifest| {
