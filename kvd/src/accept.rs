@@ -10,45 +10,22 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::connection::{Caps, Socket};
 use crate::runtime::Dealer;
+use crate::socket::{BACKLOG, Listener};
 
-const BACKLOG: i32 = 1024;
 /// How long to wait when there are no descriptors or no memory for a connection:
 /// trying on at once would only burn the core that should close some.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
-/// When the kernel asks whether a silent peer is still there, and how often.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
-
-/// Listens on `address`. Must be called inside a runtime.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
 
 /// Accepts until dropped.
-pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
+pub async fn accept(listener: Listener, dealer: Dealer, caps: Arc<Caps>) {
     let mut reserve = Reserve::new();
     loop {
         match listener.accept().await {
@@ -59,9 +36,8 @@ pub async fn accept(listener: TcpListener, dealer: Dealer, caps: Arc<Caps>) {
             }
             Ok((stream, peer)) => {
                 // Over a cap the stream is dropped here, and so closed.
-                if let Some(place) = caps.admit(peer.ip())
-                    && let Ok(stream) = prepare(stream)
-                {
+                if let Some(place) = caps.admit(peer.origin()) {
+                    tracing::trace!(%peer, "accepted");
                     dealer.deal(Socket {
                         stream,
                         peer,
@@ -117,7 +93,7 @@ impl Reserve {
 
     /// Closes the connections that wait, with the reserve for a descriptor. Returns how
     /// many; none if there was no reserve or nobody waits.
-    async fn refuse(&mut self, listener: &TcpListener) -> u64 {
+    async fn refuse(&mut self, listener: &Listener) -> u64 {
         // Whoever is in a queue longer than the kernel's comes again.
         let mut refused = 0;
         while refused < BACKLOG.unsigned_abs().into() && self.files.pop().is_some() {
@@ -133,15 +109,6 @@ impl Reserve {
         }
         refused
     }
-}
-
-fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE_EVERY);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    stream.into_std()
 }
 
 fn exhausted(error: &io::Error) -> bool {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,16 +10,17 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tonic::transport::server::Connected;
 
-/// How many connections there may be, in all and from one address, and how many
+use crate::socket::{Origin, PeerAddress, Registered, Stream};
+
+/// How many connections there may be, in all and from one address or user, and how many
 /// there are and were.
 #[derive(Debug)]
 pub struct Caps {
     total: AtomicUsize,
     per_ip: AtomicUsize,
-    open: Mutex<HashMap<IpAddr, usize>>,
+    open: Mutex<HashMap<Origin, usize>>,
     now: AtomicUsize,
     pub accepted: AtomicU64,
     pub refused_total: AtomicU64,
@@ -56,24 +56,24 @@ impl Caps {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// A place for a connection from `ip`, unless a cap is reached: counted then.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
+    /// A place for a connection from `origin`, unless a cap is reached: counted then.
+    pub fn admit(self: &Arc<Self>, origin: Origin) -> Option<Place> {
         let mut open = self.open.lock();
         if self.now.load(Ordering::Relaxed) >= self.total.load(Ordering::Relaxed) {
             self.refused_total.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let from_ip = open.get(&ip).copied().unwrap_or_default();
-        if from_ip >= self.per_ip.load(Ordering::Relaxed) {
+        let already = open.get(&origin).copied().unwrap_or_default();
+        if already >= self.per_ip.load(Ordering::Relaxed) {
             self.refused_per_ip.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        open.insert(ip, from_ip + 1);
+        open.insert(origin, already + 1);
         self.now.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Some(Place {
             caps: Arc::clone(self),
-            ip,
+            origin,
         })
     }
 }
@@ -82,17 +82,17 @@ impl Caps {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    ip: IpAddr,
+    origin: Origin,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.caps.open.lock();
         self.caps.now.fetch_sub(1, Ordering::Relaxed);
-        if let Some(from_ip) = open.get_mut(&self.ip) {
-            *from_ip -= 1;
-            if *from_ip == 0 {
-                open.remove(&self.ip);
+        if let Some(count) = open.get_mut(&self.origin) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.origin);
             }
         }
     }
@@ -101,8 +101,8 @@ impl Drop for Place {
 /// An accepted socket on its way to the runtime that will serve it.
 #[derive(Debug)]
 pub struct Socket {
-    pub stream: std::net::TcpStream,
-    pub peer: SocketAddr,
+    pub stream: Stream,
+    pub peer: PeerAddress,
     pub place: Place,
 }
 
@@ -112,12 +112,12 @@ pub struct Peer(Arc<PeerState>);
 
 #[derive(Debug)]
 struct PeerState {
-    address: SocketAddr,
+    address: PeerAddress,
     unread: AtomicUsize,
 }
 
 impl Peer {
-    pub fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> PeerAddress {
         self.0.address
     }
 
@@ -152,7 +152,7 @@ impl Peer {
 /// A socket on the runtime that serves it.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Registered,
     peer: Peer,
     _place: Place,
 }
@@ -161,7 +161,7 @@ impl Connection {
     /// Registers the socket with the current runtime.
     pub fn new(socket: Socket) -> io::Result<Self> {
         Ok(Self {
-            stream: TcpStream::from_std(socket.stream)?,
+            stream: socket.stream.register()?,
             peer: Peer(Arc::new(PeerState {
                 address: socket.peer,
                 unread: AtomicUsize::new(0),

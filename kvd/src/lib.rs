@@ -27,6 +27,7 @@ pub mod runtime;
 pub mod serve;
 pub mod server;
 pub mod service;
+pub mod socket;
 pub mod telemetry;
 pub mod waiter;
 

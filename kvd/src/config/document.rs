@@ -67,9 +67,13 @@ fn capitalised(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A value as TOML: numbers and truth values bare, everything else quoted.
+/// A value as TOML: numbers and truth values bare, everything else quoted, a number that
+/// begins with zeros too.
 fn literal(value: &str) -> String {
-    let bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
+    let bare = value
+        .parse::<u64>()
+        .is_ok_and(|number| number.to_string() == value)
+        || value.parse::<bool>().is_ok();
     if bare {
         value.to_owned()
     } else {

@@ -21,7 +21,7 @@ pub mod value;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use address::{Listen, ListenOrOff};
+pub use address::{Address, Listen, ListenOrOff, Mode};
 pub use load::{Loaded, PROFILE_VARIABLE, Sources};
 pub use problem::{ConfigError, Problem};
 pub use settings::{Change, Setting, Settings, TABLE};

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::{Listen, ListenOrOff};
+use super::address::{Listen, ListenOrOff, Mode};
 use super::value::{Auto, Damaged, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
 
 /// When another value of a setting takes effect.
@@ -115,16 +115,19 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Addresses of the gRPC side. Port 0 lets the system choose; the ready line
-    /// tells. In the environment and after --set separated by commas.
+    /// Addresses and Unix-domain sockets of the gRPC side. Port 0 lets the system
+    /// choose; the ready line tells. In the environment and after --set separated by commas.
     "server.listen" => Restart listen: Listen = "127.0.0.1:7500";
+    /// Permissions of the file of each Unix-domain socket: who may connect.
+    "server.unix_mode" => Restart unix_mode: Mode = "0660";
     /// Address of /metrics, /healthz and /readyz, or `off`.
     "server.http_listen" => Restart http_listen: ListenOrOff = "127.0.0.1:7501";
     /// Threads that serve connections; auto is one per core.
     "server.runtimes" => Restart runtimes: Auto = "auto";
     /// Connections at one time; more are closed at once.
     "server.max_connections" => Live max_connections: usize = "4096", "1" ..= "1000000";
-    /// Connections at one time from one address.
+    /// Connections at one time from one address, or over Unix-domain sockets from one
+    /// user.
     "server.max_connections_per_ip" => Live max_connections_per_ip: usize = "1024", "1" ..= "1000000";
     /// Concurrent streams of one connection.
     "server.max_streams" => Restart max_streams: usize = "1024", "1" ..= "65536";

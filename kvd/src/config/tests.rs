@@ -182,10 +182,13 @@ fn what_is_refused_is_named() {
         ("[server]\nmax_streams = 1.5", &["kvd.toml:2", "float"]),
         ("[server]\nruntimes = 0", &["server.runtimes"]),
         (
-            "[server]\nlisten = \"unix:/run/kvd\"",
-            &["unix:/run/kvd", "not built yet"],
+            "[server]\nlisten = \"unix:run/kvd\"",
+            &["unix:run/kvd", "absolute path"],
         ),
         ("[server]\nlisten = []", &["server.listen"]),
+        ("[server]\nlisten = \"unix:/a b\"", &["without blanks"]),
+        ("[server]\nunix_mode = \"0888\"", &["octal"]),
+        ("[server]\nunix_mode = \"01777\"", &["0000 to 0777"]),
         ("[store\n", &["kvd.toml:1:"]),
         (
             "[log.sync]\nnever = true",

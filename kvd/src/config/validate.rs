@@ -13,7 +13,7 @@ fn loopback_or_allowed(config: &Config) -> Option<Problem> {
     if settings.allow_unauthenticated {
         return None;
     }
-    let open = settings.listen.0.iter().find(|at| !at.ip().is_loopback())?;
+    let open = settings.listen.0.iter().find(|at| !at.is_local())?;
     let what = format!(
         "{open} can be reached from other machines, and this version has no authentication: \
          listen on a loopback address, or say --allow-unauthenticated"

@@ -22,13 +22,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::accept::{accept, listen};
+use crate::accept::accept;
 use crate::backend::Store as _;
 use crate::backend::embedded::Embedded;
-use crate::config::Config;
+use crate::config::{Address, Config, Mode};
 use crate::exit::{Exit, Failure};
 use crate::server::Server;
 use crate::service::core::Shared;
+use crate::socket::{Listener, Passed};
 use crate::telemetry::{health, http};
 use systemd::{Given, Inherited, Manager};
 
@@ -40,7 +41,7 @@ pub struct Daemon {
     /// What is in force; what needs a restart is as it was at the start.
     config: Config,
     manager: Arc<Manager>,
-    listening: Vec<SocketAddr>,
+    listening: Vec<Address>,
     http: Option<SocketAddr>,
     loading: Option<oneshot::Receiver<Result<Embedded, Failure>>>,
     health_changed: Arc<Notify>,
@@ -63,13 +64,13 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
     let manager = Arc::new(given.manager());
     let Inherited { grpc, http } = given.inherited;
     let (listeners, listening) = if grpc.is_empty() {
-        bind_all(&settings.listen.0)?
+        bind_all(&settings.listen.0, settings.unix_mode)?
     } else {
         adopt_all(grpc, settings.allow_unauthenticated)?
     };
     let http_listener = match http {
-        Some(listener) => Some(adopt(listener)?),
-        None => settings.http_listen.0.map(bind).transpose()?,
+        Some(listener) => Some(adopt_http(listener)?),
+        None => settings.http_listen.0.map(bind_http).transpose()?,
     };
     let shared = Arc::new(Shared::new(settings));
     let reporter = health::reporter().await;
@@ -118,41 +119,50 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
     })
 }
 
-type Bound = (TcpListener, SocketAddr);
+type Bound = (Listener, Address);
 
-fn bind_all(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), Failure> {
-    let bound: Result<Vec<Bound>, Failure> = addresses.iter().copied().map(bind).collect();
+fn bind_all(places: &[Address], mode: Mode) -> Result<(Vec<Listener>, Vec<Address>), Failure> {
+    let bound: Result<Vec<Bound>, Failure> = places.iter().map(|at| bind(at, mode)).collect();
     Ok(bound?.into_iter().unzip())
 }
 
-fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    let listener = listen(address).and_then(|listener| {
-        let bound = listener.local_addr()?;
+fn bind(place: &Address, mode: Mode) -> Result<Bound, Failure> {
+    let listener = Listener::bind(place, mode).and_then(|listener| {
+        let bound = listener.address()?;
         Ok((listener, bound))
     });
-    listener.map_err(|e| {
-        let message = format!(
-            "cannot listen on {address}: {e}; choose another with --listen or --http-listen"
-        );
-        Failure::new(Exit::Unavailable, message)
-    })
+    listener.map_err(|e| cannot_listen(place, &e))
+}
+
+fn bind_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let place = Address::Tcp(address);
+    match bind(&place, Mode(0))? {
+        (Listener::Tcp(listener), Address::Tcp(bound)) => Ok((listener, bound)),
+        _ => Err(cannot_listen(&place, &"it is not an address")),
+    }
+}
+
+fn cannot_listen(place: &Address, why: &dyn std::fmt::Display) -> Failure {
+    let message =
+        format!("cannot listen on {place}: {why}; choose another with --listen or --http-listen");
+    Failure::new(Exit::Unavailable, message)
 }
 
 /// Takes over listeners of the gRPC side that the service manager has opened.
-fn adopt_all(
-    listeners: Vec<std::net::TcpListener>,
-    open: bool,
-) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), Failure> {
-    let adopted: Result<Vec<Bound>, Failure> = listeners.into_iter().map(adopt).collect();
-    let adopted = adopted?;
-    match adopted
-        .iter()
-        .find(|(_, address)| !address.ip().is_loopback())
-    {
-        Some((_, address)) if !open => Err(Failure::new(
+fn adopt_all(passed: Vec<Passed>, open: bool) -> Result<(Vec<Listener>, Vec<Address>), Failure> {
+    let adopt = |passed| {
+        let adopted = Listener::adopt(passed).and_then(|listener| {
+            let place = listener.address()?;
+            Ok((listener, place))
+        });
+        adopted.map_err(|e| cannot_adopt(&e))
+    };
+    let adopted: Vec<Bound> = passed.into_iter().map(adopt).collect::<Result<_, _>>()?;
+    match adopted.iter().find(|(_, place)| !place.is_local()) {
+        Some((_, place)) if !open => Err(Failure::new(
             Exit::Config,
             format!(
-                "the service manager's socket at {address} can be reached from other machines, \
+                "the service manager's socket at {place} can be reached from other machines, \
                  and this version has no authentication: let it listen on a loopback address, or \
                  set server.allow_unauthenticated"
             ),
@@ -161,15 +171,17 @@ fn adopt_all(
     }
 }
 
-fn adopt(listener: std::net::TcpListener) -> Result<Bound, Failure> {
+fn adopt_http(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), Failure> {
     let adopted = TcpListener::from_std(listener).and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    adopted.map_err(|e| {
-        let message = format!("cannot use a socket of the service manager: {e}");
-        Failure::new(Exit::Software, message)
-    })
+    adopted.map_err(|e| cannot_adopt(&e))
+}
+
+fn cannot_adopt(why: &std::io::Error) -> Failure {
+    let message = format!("cannot use a socket of the service manager: {why}");
+    Failure::new(Exit::Software, message)
 }
 
 /// Reads the store on a thread of its own.
@@ -234,8 +246,8 @@ impl Daemon {
         }
     }
 
-    /// The addresses of the gRPC side, with the ports that the system chose.
-    pub fn listening(&self) -> &[SocketAddr] {
+    /// Where the gRPC side listens, with the ports that the system chose.
+    pub fn listening(&self) -> &[Address] {
         &self.listening
     }
 

@@ -128,10 +128,10 @@ fn a_configuration_that_cannot_be_used() {
             &["--http-listen", "IP:PORT"],
         ),
         (
-            "unix socket",
-            &["--listen", "unix:/run/kvd"],
+            "unix socket without a path from the root",
+            &["--listen", "unix:run/kvd"],
             78,
-            &["unix:/run/kvd", "not built yet"],
+            &["unix:run/kvd", "absolute path"],
         ),
         (
             "others can reach it",

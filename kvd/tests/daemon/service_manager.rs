@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::support::{Process, Running, command, config, get, serve_arguments};
+use kvd::config::Address;
 use kvd::lifecycle::systemd::{Given, Inherited};
+use kvd::socket::Passed;
 use kvproto::v1::kv_service_client::KvServiceClient;
 use tempfile::TempDir;
 
@@ -182,7 +184,8 @@ async fn a_stuck_writer_gives_no_sign_of_life() {
     }));
     manager.hears("WATCHDOG=1").await;
     stands.0.store(true, Ordering::SeqCst);
-    let mut kv = KvServiceClient::new(super::support::channel(daemon.listening()[0]).await);
+    let mut kv =
+        KvServiceClient::new(super::support::channel(daemon.listening()[0].tcp().unwrap()).await);
     let write = tokio::spawn(async move { kv.set(super::support::set("k", "v")).await });
     // What was said before the writer stood still, and one look that had seen it move.
     tokio::time::sleep(period).await;
@@ -208,14 +211,14 @@ async fn sockets_of_the_manager_stand_in_for_the_settings() {
     let address = grpc.local_addr().unwrap();
     let mut given = Given::default();
     given.inherited = Inherited {
-        grpc: vec![grpc],
+        grpc: vec![Passed::Tcp(grpc)],
         http: None,
     };
     let mut daemon = kvd::start_with(config(dir.path(), &[]), given)
         .await
         .unwrap();
     daemon.loaded().await.unwrap();
-    assert_eq!(daemon.listening(), [address]);
+    assert_eq!(daemon.listening(), [Address::Tcp(address)]);
     let running = Running { daemon, dir };
     let reply = running.kv().await.get(get("k")).await.unwrap();
     assert!(!reply.into_inner().found);
@@ -223,7 +226,10 @@ async fn sockets_of_the_manager_stand_in_for_the_settings() {
 
     let dir = TempDir::new().unwrap();
     let mut given = Given::default();
-    given.inherited.grpc.push(listener("0.0.0.0:0"));
+    given
+        .inherited
+        .grpc
+        .push(Passed::Tcp(listener("0.0.0.0:0")));
     let refused = kvd::start_with(config(dir.path(), &[]), given).await;
     let refused = refused.expect_err("open to others");
     assert_eq!(refused.exit, kvd::exit::Exit::Config);

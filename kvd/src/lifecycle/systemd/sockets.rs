@@ -5,10 +5,13 @@
 //! other is a listener of the gRPC side. They stand in for `server.listen` and
 //! `server.http_listen`: those addresses are not bound as well.
 
+use std::io;
 use std::net::TcpListener;
 
 use listenfd::ListenFd;
 use socket2::SockRef;
+
+use crate::socket::Passed;
 
 /// More than anybody passes; a larger number is a mistake, not a list to build.
 const MOST: usize = 64;
@@ -17,7 +20,7 @@ const HTTP: &str = "http";
 /// The sockets that were passed.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    pub grpc: Vec<TcpListener>,
+    pub grpc: Vec<Passed>,
     pub http: Option<TcpListener>,
 }
 
@@ -36,20 +39,23 @@ impl Inherited {
         for at in 0..count {
             let name = names.get(at).copied().unwrap_or_default();
             let number = at + 3;
-            let listener = descriptors
-                .take_tcp_listener(at)
-                .map_err(|e| e.to_string())
-                .and_then(|listener| listener.ok_or_else(|| "it is not there".to_owned()))
-                .and_then(usable)
-                .map_err(|why| {
-                    format!(
-                        "descriptor {number} ({name:?}) from the service manager cannot be \
-                         used: {why}; pass listening TCP sockets (ListenStream=IP:PORT)"
-                    )
-                })?;
+            let passed = take(&mut descriptors, at).map_err(|why| {
+                format!(
+                    "descriptor {number} ({name:?}) from the service manager cannot be used: \
+                     {why}; pass listening stream sockets (ListenStream=IP:PORT or /PATH)"
+                )
+            })?;
             if name != HTTP {
-                inherited.grpc.push(listener);
-            } else if inherited.http.replace(listener).is_some() {
+                inherited.grpc.push(passed);
+                continue;
+            }
+            let Passed::Tcp(listener) = passed else {
+                return Err(format!(
+                    "descriptor {number} from the service manager is named {HTTP} and is not of \
+                     TCP: pass ListenStream=IP:PORT"
+                ));
+            };
+            if inherited.http.replace(listener).is_some() {
                 return Err(format!(
                     "the service manager passes two descriptors named {HTTP}; there is one HTTP side"
                 ));
@@ -75,15 +81,30 @@ fn meant(count: Option<&str>, pid: Option<&str>) -> Result<Option<usize>, String
     }
 }
 
-fn usable(listener: TcpListener) -> Result<TcpListener, String> {
-    let socket = SockRef::from(&listener);
-    match socket.is_listener() {
-        Ok(true) => {}
-        Ok(false) => return Err("it does not listen".to_owned()),
-        Err(error) => return Err(error.to_string()),
+/// The listening socket at a place of the list.
+fn take(descriptors: &mut ListenFd, at: usize) -> Result<Passed, String> {
+    // One that is not of this kind is left where it is.
+    let passed = match descriptors.take_tcp_listener(at) {
+        Ok(listener) => listener.map(Passed::Tcp),
+        Err(not_tcp) => descriptors
+            .take_unix_listener(at)
+            .map_err(|_| not_tcp.to_string())?
+            .map(Passed::Unix),
+    };
+    let passed = passed.ok_or("it is not there")?;
+    let (listens, nonblocking) = match &passed {
+        Passed::Tcp(listener) => usable(&SockRef::from(listener)),
+        Passed::Unix(listener) => usable(&SockRef::from(listener)),
+    };
+    match (listens, nonblocking) {
+        (Ok(true), Ok(())) => Ok(passed),
+        (Ok(false), _) => Err("it does not listen".to_owned()),
+        (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
     }
-    listener.set_nonblocking(true).map_err(|e| e.to_string())?;
-    Ok(listener)
+}
+
+fn usable(socket: &SockRef<'_>) -> (io::Result<bool>, io::Result<()>) {
+    (socket.is_listener(), socket.set_nonblocking(true))
 }
 
 #[cfg(test)]

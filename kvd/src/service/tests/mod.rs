@@ -13,12 +13,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::accept::{accept, listen};
+use crate::accept::accept;
 use crate::backend::Store as _;
 use crate::backend::fake::Fake;
 use crate::config::Config;
 use crate::server::Server;
 use crate::service::core::Shared;
+use crate::socket::Listener;
 use crate::telemetry::health::reporter;
 
 mod data_model;
@@ -39,8 +40,8 @@ async fn loading() -> Rig {
     config.set("limits.admission_wait", "50ms", flag).unwrap();
     let shared = Arc::new(Shared::new(config.settings));
     let server = Server::start(&shared, reporter().await).unwrap();
-    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.address().unwrap().tcp().unwrap();
     tokio::spawn(accept(
         listener,
         server.cores.dealer(),

@@ -70,7 +70,7 @@ impl Host {
 async fn run(dir: &TempDir, apart: bool) -> (Running, SocketAddr) {
     if !apart {
         let daemon = start_in(dir.path(), &LIMITS).await;
-        let address = daemon.listening()[0];
+        let address = daemon.listening()[0].tcp().expect("of TCP");
         return (Running::Here(Box::new(daemon)), address);
     }
     let mut arguments = serve_arguments(dir.path());

@@ -42,7 +42,7 @@ impl Running {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.daemon.listening()[0]
+        self.daemon.listening()[0].tcp().expect("of TCP")
     }
 
     pub(crate) async fn channel(&self) -> Channel {
