@@ -36,6 +36,7 @@ pub mod snapshot;
 pub mod store;
 
 pub use base::limits::Limits;
+pub use base::op::{Cause, OpCode, OpView};
 pub use base::range::KeyRange;
 pub use base::revision::{Gap, Revision};
 pub use commit::{
@@ -54,4 +55,5 @@ pub use log::SyncPolicy;
 pub use recovery::restore::{RestoreOptions, Restored, restore};
 pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{DamagedSnapshot, LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
+pub use recovery::{DumpOptions, DumpSummary, Dumped, dump};
 pub use store::Record;

@@ -36,6 +36,9 @@ pub enum Command {
         /// The data directory.
         dir: PathBuf,
     },
+    /// Show what the log of a store holds that no kvd has open, change by change, without
+    /// changing anything. Exits with 0, or 65 if damage hides a part of it.
+    Dump(DumpArgs),
     /// Make a store out of a backup and the increments that follow it, in a new directory.
     /// Exits with 0, 65 if a file is damaged or does not belong to the others, 78 if what
     /// is asked for is not in them or the directory is not empty.
@@ -45,6 +48,37 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DumpArgs {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// From this revision on [default: the first in the log].
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub from_revision: u64,
+    /// Up to this revision [default: the last in the log].
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub to_revision: u64,
+    /// Only this key.
+    #[arg(long, value_name = "KEY", conflicts_with = "prefix")]
+    pub key: Option<std::ffi::OsString>,
+    /// Only keys that begin so.
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<std::ffi::OsString>,
+    /// Show the records of the newest snapshot before the log.
+    #[arg(long)]
+    pub snapshot: bool,
+    /// A line per change for people, or an object per change for programs.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DumpForm,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DumpForm {
+    #[default]
+    Text,
+    Jsonl,
 }
 
 #[derive(Args, Clone, Debug)]

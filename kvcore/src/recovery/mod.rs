@@ -17,6 +17,7 @@
 pub mod base;
 pub mod classify;
 pub mod directory;
+pub mod dump;
 pub mod error;
 pub mod fresh;
 pub mod load;
@@ -28,5 +29,6 @@ pub mod survey;
 pub mod verify;
 
 pub use base::DamagedSnapshot;
+pub use dump::{DumpOptions, DumpSummary, Dumped, dump};
 pub use error::{OpenError, OpenErrorKind};
 pub use summary::{LoadProgress, RecoverySummary};

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod dump;
 mod restore;
 mod serve;
 
@@ -11,12 +12,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{Cli, Command};
+use crate::backend::embedded;
+use crate::exit::{Exit, Failure};
 
 /// The whole program: reads the command line, does what it says, and says how it ended.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Some(Command::Check { dir }) => check::run(dir),
+        Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),
@@ -32,6 +36,16 @@ pub fn run() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Why files that no kvd serves could not be looked at. There is no configuration here:
+/// what is no data directory is an I/O matter.
+fn not_readable(error: kvcore::OpenError) -> Failure {
+    let mut failure = embedded::failure(error);
+    if failure.exit == Exit::Config {
+        failure.exit = Exit::Io;
+    }
+    failure
 }
 
 /// To standard output. Whoever closed it does not want to hear.

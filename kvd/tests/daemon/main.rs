@@ -17,6 +17,8 @@ mod data_model;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod dump;
+#[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
 mod owed;
