@@ -48,6 +48,17 @@ impl Rig {
         while self.writer.turn() == Turn::Worked {}
     }
 
+    /// False if the log does not take it.
+    fn write(&mut self, mutation: &Mutation<'_>) -> bool {
+        let prepared = self.store.prepare(mutation, None);
+        let Ok(admitted) = self.store.try_admit(prepared.expect("within the limits")) else {
+            return false;
+        };
+        self.store.commit(admitted).expect("committed");
+        self.turn();
+        true
+    }
+
     /// Writes half a segment's worth; false if the log does not take it.
     fn fill(&mut self) -> bool {
         for _ in 0..9 {
@@ -55,12 +66,9 @@ impl Rig {
             let key = format!("key-{}", self.number % 7);
             let value = vec![7; 14 << 10];
             let set = Mutation::set(key.as_bytes(), &value);
-            let prepared = self.store.prepare(&set, None).expect("within the limits");
-            let Ok(admitted) = self.store.try_admit(prepared) else {
+            if !self.write(&set) {
                 return false;
-            };
-            self.store.commit(admitted).expect("committed");
-            self.turn();
+            }
         }
         true
     }
@@ -148,4 +156,65 @@ fn room_is_not_promised_twice_however_often_the_log_rotates() {
         rig.store.fill_spares();
     }
     assert!(rig.store.status().counters.rotations > 700);
+}
+
+/// What somebody else on the disk does: take every free block.
+fn take_all(disk: &SimDisk) {
+    disk.set_capacity(Some(disk.allocated()));
+}
+
+#[test]
+fn the_log_rotates_and_ends_in_order_while_somebody_else_takes_every_block() {
+    let disk = SimDisk::new(5);
+    let mut rig = Rig::open(&disk);
+    rig.store.fill_spares();
+    let long = |at: u32| format!("{at:-<4000}");
+    for at in 0..120 {
+        let key = long(at);
+        let set = Mutation::set(key.as_bytes(), b"v");
+        while !rig.write(&set) {
+            rig.store.fill_spares();
+        }
+    }
+    rig.store.fill_spares();
+    take_all(&disk);
+    // Whatever the store gives back is gone as well.
+    while rig.fill() {
+        take_all(&disk);
+    }
+    let rotated = rig.store.status().counters.rotations;
+    let mut deleted = 0;
+    for at in 0..120 {
+        let key = long(at);
+        if !rig.write(&Mutation::delete(key.as_bytes())) {
+            break;
+        }
+        deleted += 1;
+        take_all(&disk);
+        let failure = rig.store.watermark().failure().cloned();
+        assert_eq!(failure, None, "after {deleted} deletes");
+        rig.store.fill_spares();
+    }
+    let status = rig.store.status();
+    assert!(matches!(rig.store.state(), EngineState::NoSpace { .. }));
+    assert!(
+        status.counters.rotations > rotated,
+        "no delete needed a segment"
+    );
+
+    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
+    let Rig {
+        store, mut writer, ..
+    } = rig;
+    store.close_manual(&mut writer);
+    drop((store, writer));
+    let disk = disk.kill();
+    disk.set_capacity(None);
+    let rig = Rig::open(&disk);
+    assert!(
+        rig.store.status().recovery.clean_start,
+        "not ended in order"
+    );
+    let back = rig.store.hash(&KeyRange::all()).expect("read").value;
+    assert_eq!(back, there);
 }

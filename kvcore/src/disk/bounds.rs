@@ -24,6 +24,17 @@ pub(super) fn check_segment_len(len: u64) -> Result<()> {
     Ok(())
 }
 
+/// A room of `size` bytes must hold what is to be written over it.
+pub(super) fn check_fits(size: u64, len: usize) -> Result<()> {
+    if size < len as u64 {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("a room of {size} bytes cannot hold {len}"),
+        ));
+    }
+    Ok(())
+}
+
 /// Panics unless `offset..offset + len` lies in a file of `size` bytes: the caller has
 /// reserved the range before, and a store beside a mapping would hit foreign memory.
 pub(super) fn check_range(size: u64, offset: u64, len: usize) -> usize {

@@ -99,6 +99,21 @@ pub(super) fn create_empty(dir: &File, name: &str) -> Result<File> {
     Ok(File::from(file))
 }
 
+/// Creates `name` with what `fill` writes, synced. On failure it is removed again.
+pub(super) fn create_room(
+    dir: &File,
+    name: &str,
+    fill: impl FnOnce(&File) -> Result<()>,
+) -> Result<()> {
+    let file = create_empty(dir, name)?;
+    let filled = fill(&file).and_then(|()| file.sync_all());
+    if filled.is_err() {
+        // The first error is the one to tell.
+        let _leftover = remove_if_present(dir, name);
+    }
+    filled
+}
+
 fn remove_if_present(dir: &File, name: &str) -> Result<()> {
     match unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::bounds::{check_name, check_segment_len};
+use super::bounds::{check_fits, check_name, check_segment_len};
 use super::dir_lock::FileLock;
 use super::durable;
 use super::mmap::MmapSegment;
@@ -182,6 +182,30 @@ impl Disk for OsDisk {
             durable::create_file(&self.dir, name, |file| file.write_all_at(bytes, 0))
         });
         self.told("replace", name, replaced.map(drop))
+    }
+
+    fn reserve(&self, name: &str, len: u64) -> Result<()> {
+        let reserved = check_name(name).and_then(|()| {
+            durable::create_room(&self.dir, name, |file| {
+                allocate(file, FallocateFlags::empty(), 0, len)?;
+                zero_fill(file, len)
+            })
+        });
+        self.told("reserve", name, reserved)
+    }
+
+    fn replace_with(&self, room: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        let replaced = check_name(name)
+            .and_then(|()| self.open_file(room, OFlags::RDWR))
+            .and_then(|(file, size)| {
+                check_fits(size, bytes.len())?;
+                file.write_all_at(bytes, 0)?;
+                file.set_len(bytes.len() as u64)?;
+                file.sync_all()?;
+                Ok(renameat(&self.dir, room, &self.dir, name)?)
+            })
+            .and_then(|()| self.dir.sync_all());
+        self.told("replace", name, replaced)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {

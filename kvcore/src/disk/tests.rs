@@ -187,6 +187,24 @@ fn replace_goes_over_old_files_and_stale_temporaries() {
 }
 
 #[test]
+fn a_room_becomes_the_file_and_its_blocks_stay() {
+    let (_dir, disk) = disk();
+    disk.replace("m", b"old").unwrap();
+    disk.reserve("room", 8192).unwrap();
+    let entries = disk.list().unwrap();
+    let room = entries.iter().find(|entry| entry.name == "room").unwrap();
+    assert_eq!(room.len, 8192);
+    assert!(room.allocated >= 8192, "{room:?}");
+    let long = disk.replace_with("room", "m", &[1; 8193]).unwrap_err();
+    assert!(long.to_string().contains("cannot hold 8193"), "{long}");
+    disk.replace_with("room", "m", b"new").unwrap();
+    assert_eq!(fs::read(path(&disk, "m")).unwrap(), b"new");
+    assert_eq!(names(&disk), ["m"]);
+    let used = disk.replace_with("room", "m", b"x").unwrap_err();
+    assert_eq!(used.kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn punching_a_tail_keeps_length_and_head() {
     let (_dir, disk) = disk();
     let mut segment = disk.create_segment("s", SIZE, LogIo::Pwrite).unwrap();

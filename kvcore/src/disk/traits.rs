@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`SegmentFile::sync`], [`StreamFile::sync`], [`ReadFile::sync`] | the file's bytes |
 //! | [`Disk::sync_dir`] | creations, renames and removals so far |
-//! | [`Disk::replace`] | a small file's bytes and its name |
+//! | [`Disk::replace`], [`Disk::replace_with`] | a small file's bytes and its name |
 //! | [`Disk::create_segment`] | the zeroed file under its name |
 //!
 //! A file is always complete under its final name; what is being prepared is called
@@ -76,6 +76,12 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Writes a small file whole: temporary, sync, rename over `name`, directory sync.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Creates `name`, `len` bytes of zeros that are allocated, written and synced: room for
+    /// a later [`Disk::replace_with`]. A failure leaves no file of that name.
+    fn reserve(&self, name: &str, len: u64) -> io::Result<()>;
+    /// As [`Disk::replace`], over the bytes of the file `room`, which must have as many and
+    /// is used up: the file system is asked for no space.
+    fn replace_with(&self, room: &str, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Atomic; replaces `to`. Durable after [`Disk::sync_dir`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Durable after [`Disk::sync_dir`].

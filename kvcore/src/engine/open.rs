@@ -136,7 +136,7 @@ impl Engine {
         loaded.summary.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
 
         let watermark = Watermark::new(Revision(loaded.numbering.next.0 - 1));
-        let manifest = ManifestFile::new(disk.clone(), loaded.manifest.clone());
+        let manifest = ManifestFile::new(spares.rooms().clone(), loaded.manifest.clone());
         let log = Arc::new(LogState::new(
             watermark,
             ledger,

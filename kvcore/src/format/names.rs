@@ -7,6 +7,7 @@
 //! spare-NUMBER.kvspare                       a zeroed file that will become a segment
 //! torn-SEQUENCE-OFFSET.kvtorn                the torn tail of a segment, kept for people
 //! snap-START-END.kvsnap                      a snapshot of these revisions
+//! room-NUMBER.kvroom                         zeros for a MANIFEST that no space is left for
 //! NAME.tmp                                   one of the above being made, left by a crash
 //! ```
 //!
@@ -34,6 +35,10 @@ pub fn spare_name(number: u64) -> String {
     format!("spare-{number:020}.kvspare")
 }
 
+pub fn room_name(number: u64) -> String {
+    format!("room-{number:020}.kvroom")
+}
+
 /// Of the torn bytes that began at `offset` of a segment.
 pub fn quarantine_name(sequence: u64, offset: u64) -> String {
     format!("torn-{sequence:020}-{offset:020}.kvtorn")
@@ -53,6 +58,7 @@ pub fn temporary_name(name: &str) -> String {
 pub enum FileName {
     Segment(u64),
     Spare(u64),
+    Room(u64),
     Quarantine {
         sequence: u64,
         offset: u64,
@@ -92,6 +98,7 @@ impl FileName {
         Some(match (kind, extension) {
             ("seg", "kvlog") => Self::Segment(number(numbers)?),
             ("spare", "kvspare") => Self::Spare(number(numbers)?),
+            ("room", "kvroom") => Self::Room(number(numbers)?),
             ("torn", "kvtorn") => {
                 let (sequence, offset) = pair(numbers)?;
                 Self::Quarantine { sequence, offset }

@@ -5,34 +5,37 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::rooms::{Rank, Rooms};
 use crate::base::revision::{Gap, Revision};
-use crate::disk::Disk;
 use crate::format::manifest::Manifest;
-use crate::format::names;
 
 /// Names what belongs to the store. Every publication is a new generation, durable
 /// when [`ManifestFile::publish`] returns.
 #[derive(Debug)]
 pub struct ManifestFile {
-    disk: Arc<dyn Disk>,
+    rooms: Arc<Rooms>,
     current: Mutex<Manifest>,
 }
 
 impl ManifestFile {
-    pub fn new(disk: Arc<dyn Disk>, current: Manifest) -> Self {
+    pub fn new(rooms: Arc<Rooms>, current: Manifest) -> Self {
         Self {
-            disk,
+            rooms,
             current: Mutex::new(current),
         }
     }
 
     /// Changes the manifest and makes the change durable.
-    pub fn publish(&self, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The disk failed; or is full, and there is no room for a change of this rank: then the
+    /// old one stands.
+    pub fn publish(&self, rank: Rank, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
         let mut current = self.current.lock();
         let mut next = current.clone();
         change(&mut next);
         next.generation += 1;
-        self.disk.replace(names::MANIFEST, &next.encode())?;
+        self.rooms.replace(rank, &next.encode())?;
         *current = next;
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod manifest_file;
 pub mod parker;
 pub mod reader;
 pub mod ring;
+pub mod rooms;
 pub mod segment;
 pub mod spares;
 pub mod watermark;

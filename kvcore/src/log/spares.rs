@@ -2,7 +2,8 @@
 //!
 //! Preparing one means writing every page of it, which takes far longer than a
 //! commit; so a low-priority thread keeps [`TARGET`] ready and the writer only
-//! renames. Running out of disk space can happen here and nowhere else in the log.
+//! renames. Running out of disk space can happen here and nowhere else in the log, which is why
+//! [rooms](super::rooms) for the next MANIFESTs are made here too.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::ledger::Ledger;
+use super::rooms::Rooms;
 use crate::disk::{Disk, LogIo, SegmentFile};
 use crate::format::names::{FileName, spare_name};
 
@@ -35,6 +37,7 @@ pub struct Spares {
     segment_bytes: u64,
     io: LogIo,
     ledger: Arc<Ledger>,
+    rooms: Arc<Rooms>,
     next_number: AtomicU64,
     ready: Mutex<VecDeque<Spare>>,
     taken: Condvar,
@@ -72,6 +75,7 @@ impl Spares {
             }
         }
         Ok(Self {
+            rooms: Arc::new(Rooms::new(disk.clone(), TARGET)),
             disk,
             segment_bytes,
             io,
@@ -93,20 +97,19 @@ impl Spares {
         self.last_error.lock().clone()
     }
 
-    /// Prepares one spare if one is missing; says whether another is still missing.
+    /// Where the MANIFESTs that name these segments find room.
+    pub fn rooms(&self) -> &Arc<Rooms> {
+        &self.rooms
+    }
+
+    /// Prepares rooms, and one spare if one is missing; says whether another is still
+    /// missing.
     pub fn fill_one(&self) -> io::Result<bool> {
-        if self.ready() >= TARGET {
-            return Ok(false);
-        }
-        let name = spare_name(self.next_number.fetch_add(1, Ordering::Relaxed));
-        match self.disk.create_segment(&name, self.segment_bytes, self.io) {
-            Ok(file) => {
-                let mut ready = self.ready.lock();
-                ready.push_back(Spare { name, file });
-                self.ledger.segment_added();
+        match self.prepare() {
+            Ok(more) => {
                 self.ledger.set_no_space(false);
                 *self.last_error.lock() = None;
-                Ok(ready.len() < TARGET)
+                Ok(more)
             }
             Err(error) => {
                 self.ledger.set_no_space(true);
@@ -114,6 +117,22 @@ impl Spares {
                 Err(error)
             }
         }
+    }
+
+    fn prepare(&self) -> io::Result<bool> {
+        // First, so that no segment counts that no MANIFEST could name.
+        self.rooms.fill()?;
+        if self.ready() >= TARGET {
+            return Ok(false);
+        }
+        let name = spare_name(self.next_number.fetch_add(1, Ordering::Relaxed));
+        let file = self
+            .disk
+            .create_segment(&name, self.segment_bytes, self.io)?;
+        let mut ready = self.ready.lock();
+        ready.push_back(Spare { name, file });
+        self.ledger.segment_added();
+        Ok(ready.len() < TARGET)
     }
 
     /// The next segment. The ledger promises that there is one whenever a unit that

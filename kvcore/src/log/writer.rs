@@ -28,6 +28,7 @@ use super::ledger::Ledger;
 use super::manifest_file::ManifestFile;
 use super::parker::Sleep;
 use super::ring::Ring;
+use super::rooms::{Rank, is_full};
 use super::segment::{ActiveSegment, Encoded, GroupFields, MARK_ROOM};
 use super::spares::Spares;
 use super::watermark::Watermark;
@@ -386,7 +387,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         self.state.ledger.segment_left(used);
         self.active = ActiveSegment::create(&self.disk, spare, &header)?;
         let durable = self.durable();
-        self.state.manifest.publish(|manifest| {
+        self.state.manifest.publish(Rank::Vital, |manifest| {
             manifest.newest_segment = header.sequence;
             manifest.durable = durable;
             manifest.clock.engine_ms = header.engine_ms;
@@ -448,7 +449,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         self.sync()?;
         let durable = self.durable();
         let Moment { engine_ms, wall_ms } = self.engine_clock.moment();
-        self.state.manifest.publish(|manifest| {
+        self.state.manifest.publish(Rank::Vital, |manifest| {
             manifest.durable = durable;
             manifest.clean = Some(durable);
             manifest.clock.engine_ms = engine_ms;
@@ -502,10 +503,15 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             "the wall clock was set; no key expires earlier or later for it"
         );
         let Moment { engine_ms, wall_ms } = self.engine_clock.moment();
-        self.state.manifest.publish(|manifest| {
+        let noted = self.state.manifest.publish(Rank::Ordinary, |manifest| {
             manifest.clock.engine_ms = engine_ms;
             manifest.clock.wall_ms = wall_ms;
-        })
+        });
+        match noted {
+            // The next MANIFEST brings the pair along.
+            Err(error) if is_full(&error) => Ok(()),
+            noted => noted,
+        }
     }
 
     fn fields(&self) -> GroupFields {

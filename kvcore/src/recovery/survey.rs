@@ -58,7 +58,7 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
         match FileName::parse(&entry.name) {
             FileName::Segment(number) => drop(numbers.insert(number, entry.len)),
             FileName::Manifest => has_manifest = true,
-            FileName::Temporary => temporaries.push(entry.name),
+            FileName::Temporary | FileName::Room(_) => temporaries.push(entry.name),
             FileName::Snapshot { .. } => snapshots.push(entry.name),
             FileName::Unknown => strangers.push(entry.name),
             _ => {}

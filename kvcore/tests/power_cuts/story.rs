@@ -173,7 +173,7 @@ impl Story<'_> {
     /// Opens the store; the power may go while it does. None: try again with what is left.
     fn start(&mut self, survived: &mut Survived) -> Result<Option<Life>, String> {
         if self.rng.chance(2, 5) {
-            self.disk.cut_power_after(self.rng.below(60));
+            self.disk.cut_power_after(self.rng.below(90));
         }
         if let Some(life) = self.open(*survived)? {
             return Ok(Some(life));
@@ -215,7 +215,7 @@ impl Story<'_> {
             20 + self.rng.below(60)
         };
         if self.rng.chance(1, 2) {
-            let within = if self.rng.chance(1, 2) { 120 } else { 600 };
+            let within = if self.rng.chance(1, 2) { 150 } else { 650 };
             self.disk.cut_power_after(self.rng.below(within));
         }
         if self.plan.failing_syncs && self.rng.chance(1, 3) {

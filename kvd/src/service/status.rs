@@ -251,7 +251,8 @@ const fn retry_after(reason: Reason) -> Option<Duration> {
     match reason {
         Reason::Overloaded => Some(Duration::from_millis(100)),
         Reason::Loading => Some(Duration::from_millis(250)),
-        Reason::Draining => Some(Duration::from_secs(1)),
+        // How often the disk is asked whether there is room again.
+        Reason::NoLogSpace | Reason::Draining => Some(Duration::from_secs(1)),
         _ => None,
     }
 }

@@ -178,6 +178,14 @@ impl File {
         survivor
     }
 
+    /// The new size counts at once: this is done to files that no start reads unless a sync
+    /// and a rename came after it.
+    pub(super) fn truncate(&mut self, size: u64) {
+        self.punch(size);
+        self.size = size;
+        self.durable_size = self.durable_size.min(size);
+    }
+
     fn shorten(&mut self, size: u64) {
         self.punch(size);
         self.synced();

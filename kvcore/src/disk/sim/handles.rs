@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SimDisk;
 use super::names::FileId;
-use crate::disk::bounds::{check_last, check_name, check_range, check_segment_len};
+use crate::disk::bounds::{check_fits, check_last, check_name, check_range, check_segment_len};
 use crate::disk::traits::{
     DirLock, Disk, FileEntry, FsKind, LogIo, ReadFile, SegmentFile, StreamFile,
 };
@@ -69,8 +69,31 @@ impl Disk for SimDisk {
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         check_name(name)?;
         self.state()
-            .create_file(name, |state, id| state.write(id, 0, bytes))
+            .create_file(name, |state, id| state.append(id, bytes))
             .map(drop)
+    }
+
+    fn reserve(&self, name: &str, len: u64) -> Result<()> {
+        check_name(name)?;
+        let mut state = self.state();
+        let id = state.create_empty(name)?;
+        let filled = state.fill_zeros(id, len).and_then(|()| state.sync_file(id));
+        if filled.is_err() {
+            let _leftover = state.remove(name);
+        }
+        filled
+    }
+
+    fn replace_with(&self, room: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        check_name(name)?;
+        let mut state = self.state();
+        let id = state.id(room)?;
+        check_fits(state.file(id).size(), bytes.len())?;
+        state.write(id, 0, bytes)?;
+        state.truncate(id, bytes.len() as u64)?;
+        state.sync_file(id)?;
+        state.rename(room, name)?;
+        state.sync_dir()
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {

@@ -9,6 +9,7 @@ use super::dice::Dice;
 use super::file::File;
 use super::history::{Event, History};
 use super::names::{Directory, FileId};
+use super::page::PAGE;
 use super::rng::SimRng;
 use parking_lot::Condvar;
 
@@ -255,8 +256,14 @@ impl State {
         Ok(())
     }
 
+    /// Asks for space first, which comes in pages.
     pub(super) fn append(&mut self, id: FileId, bytes: &[u8]) -> Result<()> {
-        self.check_space(bytes.len() as u64)?;
+        let file = self.file(id);
+        let end = file.size() + bytes.len() as u64;
+        let more = end
+            .next_multiple_of(PAGE as u64)
+            .saturating_sub(file.allocated());
+        self.check_space(more)?;
         let end = self.file(id).size();
         self.write(id, end, bytes)
     }
@@ -319,6 +326,14 @@ impl State {
         self.id(name)?;
         self.begin("remove", name, None)?;
         self.content.directory.remove(name.into());
+        Ok(())
+    }
+
+    /// Takes away what lies behind `len`.
+    pub(super) fn truncate(&mut self, id: FileId, len: u64) -> Result<()> {
+        let name = Arc::clone(&self.file(id).name);
+        self.begin("truncate", &name, Some((0, len)))?;
+        self.file(id).truncate(len);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::base::broken;
 use crate::base::revision::Revision;
 use crate::format::manifest::{Manifest, SnapshotRef};
 use crate::format::names::{segment_name, snapshot_name};
+use crate::log::rooms::Rank;
 
 /// Snapshots that are kept.
 const KEPT: usize = 2;
@@ -72,7 +73,7 @@ impl Snapshots {
         } else {
             before.first_segment
         };
-        self.keep(&before, kept, first, durable)
+        self.keep(Rank::Ordinary, &before, kept, first, durable)
     }
 
     /// Gives up the log that is kept for readers who come late; if there is none, the
@@ -92,7 +93,7 @@ impl Snapshots {
             return false;
         }
         let durable = self.core.log.watermark.durable();
-        match self.keep(&before, kept, first, durable) {
+        match self.keep(Rank::Relief, &before, kept, first, durable) {
             Ok(()) => {
                 tracing::warn!(
                     first_segment = first,
@@ -120,6 +121,7 @@ impl Snapshots {
     /// Publishes what is kept, and removes the rest.
     fn keep(
         &self,
+        rank: Rank,
         before: &Manifest,
         kept: Vec<SnapshotRef>,
         first: u64,
@@ -136,7 +138,7 @@ impl Snapshots {
         if broken::is(broken::Build::RemoveBeforeManifest) {
             self.remove(&garbage);
         }
-        self.core.log.manifest.publish(|manifest| {
+        self.core.log.manifest.publish(rank, |manifest| {
             manifest.snapshots = kept;
             manifest.first_segment = first;
             manifest.durable = manifest.durable.max(durable);

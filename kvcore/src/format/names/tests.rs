@@ -7,6 +7,7 @@ fn spell(name: FileName) -> Option<String> {
     match name {
         FileName::Segment(n) => Some(segment_name(n)),
         FileName::Spare(n) => Some(spare_name(n)),
+        FileName::Room(n) => Some(room_name(n)),
         FileName::Quarantine { sequence, offset } => Some(quarantine_name(sequence, offset)),
         FileName::Snapshot { start, end } => Some(snapshot_name(start, end)),
         FileName::Manifest => Some(MANIFEST.to_owned()),
@@ -21,6 +22,7 @@ proptest! {
         for name in [
             FileName::Segment(a),
             FileName::Spare(a),
+            FileName::Room(a),
             FileName::Quarantine { sequence: a, offset: b },
             FileName::Snapshot { start: Revision(a), end: Revision(b) },
         ] {

@@ -139,8 +139,8 @@ fn a_full_disk_refuses_segments_until_something_is_removed() {
     let full = || disk.create_segment("c", SIZE, LogIo::Mmap).map(drop);
     assert_eq!(full().unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(names(&disk), ["a", "b"]);
-    disk.replace("m", b"small files still fit").unwrap();
-    disk.remove("m").unwrap();
+    let small = disk.replace("m", b"small files need a page");
+    assert_eq!(small.unwrap_err().kind(), ErrorKind::StorageFull);
     disk.punch_tail("a", 5000).unwrap();
     assert_eq!(disk.punched(), SIZE - 8192);
     assert_eq!(disk.allocated(), SIZE + 8192);
@@ -228,4 +228,23 @@ fn the_kind_of_file_system_can_be_set() {
 #[should_panic(expected = "no file nowhere")]
 fn a_fault_aimed_at_nothing_is_a_mistake_of_the_test() {
     SimDisk::new(0).corrupt("nowhere", 0, 1);
+}
+
+#[test]
+fn a_room_takes_a_small_file_when_the_disk_is_full() {
+    let disk = SimDisk::new(0);
+    disk.set_capacity(Some(3 * 4096));
+    disk.replace("m", b"old").unwrap();
+    disk.reserve("room", 8192).unwrap();
+    let refused = disk.reserve("more", 4096).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::StorageFull);
+    assert!(disk.replace("m", b"new").is_err());
+    let long = disk.replace_with("room", "m", &[1; 8193]).unwrap_err();
+    assert_eq!(long.kind(), ErrorKind::InvalidInput);
+    disk.replace_with("room", "m", b"new").unwrap();
+    assert_eq!(names(&disk), ["m"]);
+    for after in 0..20 {
+        let crashed = disk.crash(after);
+        assert_eq!(crashed.file_bytes("m").unwrap(), b"new");
+    }
 }

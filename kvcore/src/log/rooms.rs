@@ -1,0 +1,121 @@
+//! Room for the next MANIFESTs, kept for the day when the disk is full.
+//!
+//! A MANIFEST is replaced by a new file, which needs a block. The log must be able to name
+//! its next segment when somebody else has taken the last one, else a full disk, which is a
+//! reason to refuse writes, would be a failure of the log, which is one to restart. So a few
+//! small files of zeros lie ready, each to be written over and renamed to MANIFEST.
+//!
+//! - A segment counts as ready only while there is a room for the MANIFEST that will name it
+//!   and [`TO_CLOSE`] besides.
+//! - They are tried only when there is no space for a new file, and replaced when there is.
+//! - No start needs them: the next one removes what it finds.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::disk::Disk;
+use crate::format::names::{MANIFEST, room_name};
+
+/// The one that the orderly end of the log needs.
+pub const TO_CLOSE: usize = 1;
+/// What giving up log and snapshots may use.
+const FOR_RELIEF: usize = 2;
+/// How much longer than the last MANIFEST the next one may be, in bytes.
+const GROWTH: u64 = 8 << 10;
+
+/// What a new MANIFEST is for: how many rooms it has to leave to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// It can wait until there is space.
+    Ordinary,
+    /// It lets files be removed.
+    Relief,
+    /// The log cannot go on, or not end in order, without it.
+    Vital,
+}
+
+#[derive(Debug)]
+pub struct Rooms {
+    disk: Arc<dyn Disk>,
+    /// Segments that are kept ready.
+    spares: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    ready: VecDeque<Room>,
+    numbered: u64,
+    longest: u64,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: String,
+    bytes: u64,
+}
+
+impl Rooms {
+    pub fn new(disk: Arc<dyn Disk>, spares: usize) -> Self {
+        Self {
+            disk,
+            spares,
+            inner: Mutex::default(),
+        }
+    }
+
+    pub fn ready(&self) -> usize {
+        self.inner.lock().ready.len()
+    }
+
+    /// Makes those that are missing or too small.
+    pub fn fill(&self) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let bytes = (inner.longest + GROWTH).next_multiple_of(4096);
+        while let Some(small) = inner.ready.iter().position(|room| room.bytes < bytes) {
+            self.disk.remove(&inner.ready[small].name)?;
+            inner.ready.remove(small);
+        }
+        while inner.ready.len() < self.spares + TO_CLOSE + FOR_RELIEF {
+            inner.numbered += 1;
+            let name = room_name(inner.numbered);
+            self.disk.reserve(&name, bytes)?;
+            inner.ready.push_back(Room { name, bytes });
+        }
+        Ok(())
+    }
+
+    /// Replaces MANIFEST: by a new file, or in a room if there is no space for one.
+    pub fn replace(&self, rank: Rank, bytes: &[u8]) -> io::Result<()> {
+        let mut inner = self.inner.lock();
+        let len = bytes.len() as u64;
+        inner.longest = inner.longest.max(len);
+        let full = match self.disk.replace(MANIFEST, bytes) {
+            Err(error) if is_full(&error) => error,
+            done => return done,
+        };
+        let left_to_others = match rank {
+            Rank::Ordinary => return Err(full),
+            Rank::Relief => self.spares + TO_CLOSE,
+            Rank::Vital => 0,
+        };
+        let fits = inner.ready.iter().position(|room| room.bytes >= len);
+        match fits {
+            Some(at) if inner.ready.len() > left_to_others => {
+                let room = inner.ready.remove(at).expect("its place was just found");
+                tracing::debug!(name = room.name, "no space for a MANIFEST: it takes a room");
+                self.disk.replace_with(&room.name, MANIFEST, bytes)
+            }
+            _ => Err(full),
+        }
+    }
+}
+
+/// Whether a call failed for want of space.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
