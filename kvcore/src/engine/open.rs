@@ -270,10 +270,9 @@ fn lower_priority() {
 /// A write needs a segment behind the active one, since one is held back for deletes.
 /// Without room for it the store opens all the same, and says that it has none.
 fn ensure_spare(spares: &Spares) {
-    if spares.ready() == 0
-        && let Err(error) = spares.fill_one()
-    {
-        tracing::warn!(%error, "no room for another log segment; only deletes are accepted until there is");
+    if spares.ready() == 0 {
+        // It has told why not, and goes on trying.
+        let _ = spares.fill_one();
     }
 }
 

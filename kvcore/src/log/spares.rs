@@ -20,8 +20,10 @@ use crate::format::names::{FileName, spare_name};
 
 /// Spares kept ready: one to rotate into, one that only deletes may draw on.
 pub const TARGET: usize = 2;
-/// How long to wait before asking a full file system again.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long to wait before asking a full file system again. It says no at once, so asking
+/// costs little; what is freed is to be used within two seconds, and a segment takes a part
+/// of them.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// A segment file that holds no frame yet.
 #[derive(Debug)]
@@ -108,12 +110,17 @@ impl Spares {
         match self.prepare() {
             Ok(more) => {
                 self.ledger.set_no_space(false);
-                *self.last_error.lock() = None;
+                if self.last_error.lock().take().is_some() {
+                    tracing::info!("there is room for log segments again");
+                }
                 Ok(more)
             }
             Err(error) => {
                 self.ledger.set_no_space(true);
-                *self.last_error.lock() = Some(error.to_string());
+                let told = self.last_error.lock().replace(error.to_string());
+                if told.is_none() {
+                    tracing::warn!(%error, "no room for another log segment; only deletes are accepted until there is");
+                }
                 Err(error)
             }
         }
@@ -155,10 +162,7 @@ impl Spares {
                         Some(Duration::from_secs(60))
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "no room for another log segment; writes are refused until there is");
-                    Some(RETRY)
-                }
+                Err(_) => Some(RETRY),
             };
             if let Some(wait) = wait {
                 let mut ready = self.ready.lock();
