@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::Result;
 use crate::child::cargo_profile;
+use crate::cpu::load_average;
 
 /// What every report says about itself.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Origin {
     /// The directory that this program was built into; named after the profile.
     dir: PathBuf,
     pub(crate) cores: usize,
+    /// Of the minute before this run.
+    pub(crate) load_average: f64,
 }
 
 impl Origin {
@@ -27,9 +30,19 @@ impl Origin {
             commit: commit(),
             dir: dir.to_owned(),
             cores: thread::available_parallelism()?.get(),
+            load_average: load_average(),
         };
         origin.command = command(&origin.profile());
         Ok(origin)
+    }
+
+    /// The command, as it can be typed again.
+    pub(crate) fn command(&self) -> &str {
+        &self.command
+    }
+
+    pub(crate) fn commit(&self) -> &str {
+        &self.commit
     }
 
     /// The profile's directory: `debug` for dev.

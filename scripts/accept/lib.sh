@@ -7,6 +7,7 @@
 #
 #   ACCEPT_BIN_DIR       take kvd, kvcli and the drivers from here instead of building them
 #   ACCEPT_EVIDENCE_DIR  write the note here instead of docs/evidence
+#   ACCEPT_PROFILE       build for figures with this profile, such as dist [release]
 #   ACCEPT_TOOLS_DIR     keep what has to be installed for a check here
 #   ACCEPT_KEEP          leave the temporary directory of a failed script
 
@@ -145,18 +146,26 @@ peer() {
     [ "$code" -eq 0 ] && command -v "$1" >/dev/null 2>&1
 }
 
-# kvbench COMMAND [FLAG…]: builds it and kvd, runs it, and takes its report into the note.
-# Sets BENCH_CODE, its exit code.
+# kvbench COMMAND [FLAG…]: builds it and kvd, or takes both from ACCEPT_BIN_DIR, runs it, and
+# takes its report into the note. Sets BENCH_CODE, its exit code.
 kvbench() {
-    local out=$WORK/kvbench-$1.md
-    (cd "$ROOT" && cargo build --release --locked --workspace --bin kvbench --bin kvd) >&2
+    local out=$WORK/kvbench-$1.md profile=${ACCEPT_PROFILE:-release} dir=${ACCEPT_BIN_DIR:-}
+    if [ -z "$dir" ]; then
+        (cd "$ROOT" && cargo build --profile "$profile" --locked --workspace --bin kvbench --bin kvd) >&2
+        dir=${CARGO_TARGET_DIR:-$ROOT/target}/$profile
+    fi
     BENCH_CODE=0
-    (cd "$ROOT" && "${CARGO_TARGET_DIR:-target}/release/kvbench" "$@") >"$out" || BENCH_CODE=$?
+    (cd "$ROOT" && "$dir/kvbench" "$@" --kvd "$dir/kvd") >"$out" || BENCH_CODE=$?
     export BENCH_CODE
     cat "$out"
     # The report is a page of its own: its headings go one level down.
     { sed 's/^#/##/' "$out"; echo; } >"$out.text"
     text "$out.text"
+}
+
+# figures NAME: where the figures of a bench are kept for the page that is published.
+figures() {
+    echo "${ACCEPT_EVIDENCE_DIR:-$ROOT/docs}/performance/$1.json"
 }
 
 # binaries [NAME…]: builds what is asked for and sets KVD, KVCLI, KILLLOOP, LINEAR, COUNTER.

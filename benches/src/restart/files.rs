@@ -1,0 +1,117 @@
+//! The files of a store: how many bytes, and whether they are in the page cache.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::Result;
+
+/// Whether the files of a store are in the page cache when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cache {
+    Warm,
+    Cold,
+}
+
+impl Cache {
+    pub(super) const BOTH: [Self; 2] = [Self::Warm, Self::Cold];
+
+    /// Brings the files below a directory into this state.
+    pub(super) fn prepare(self, dir: &Path) -> Result<()> {
+        for path in below(dir)? {
+            let failed = |e: io::Error| format!("cannot prepare {}: {e}", path.display());
+            let mut file = File::open(&path).map_err(failed)?;
+            // Only what is on the disk can be dropped.
+            file.sync_data().map_err(failed)?;
+            match self {
+                Self::Warm => {
+                    io::copy(&mut file, &mut io::sink()).map_err(failed)?;
+                }
+                Self::Cold => {
+                    fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| failed(e.into()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        })
+    }
+}
+
+/// Bytes of the files below a directory whose names end in this.
+pub(super) fn bytes(dir: &Path, ending: &str) -> Result<u64> {
+    let mut sum = 0;
+    for path in below(dir)? {
+        if path.to_string_lossy().ends_with(ending) {
+            sum += fs::metadata(&path)?.len();
+        }
+    }
+    Ok(sum)
+}
+
+/// Bytes on the disk of the last `count` files with this ending before the newest one, in
+/// the order of their names. Holes do not count.
+pub(super) fn held(dir: &Path, ending: &str, count: usize) -> Result<u64> {
+    let mut files = below(dir)?;
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
+    files.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
+    files.pop();
+    let mut sum = 0;
+    for path in files.iter().rev().take(count) {
+        sum += fs::metadata(path)?.blocks() * 512;
+    }
+    Ok(sum)
+}
+
+/// All files below a directory.
+fn below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| format!("cannot look into {}: {e}", dir.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(below(&entry.path())?);
+        } else if entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_at_any_depth_and_counted_by_their_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("aof")).unwrap();
+        fs::write(dir.path().join("aof/1.aof"), vec![0; 70_000]).unwrap();
+        fs::write(dir.path().join("2.aof"), [0; 5]).unwrap();
+        fs::write(dir.path().join("log"), [0; 9]).unwrap();
+        assert_eq!(bytes(dir.path(), ".aof").unwrap(), 70_005);
+        assert_eq!(below(dir.path()).unwrap().len(), 3);
+        fs::write(dir.path().join("3.aof"), [1; 9_000]).unwrap();
+        assert!(
+            held(dir.path(), ".aof", 1).unwrap() < 9_000,
+            "the newest does not count"
+        );
+        assert_eq!(held(dir.path(), ".aof", 0).unwrap(), 0);
+        for cache in Cache::BOTH {
+            cache.prepare(dir.path()).unwrap();
+        }
+        let error = bytes(&dir.path().join("none"), "").unwrap_err().to_string();
+        assert!(error.contains("cannot look into"), "{error}");
+    }
+}
