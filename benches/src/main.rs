@@ -3,6 +3,7 @@
 //! Absolute numbers of a shared machine mean little, so everything is a ratio of two
 //! servers that are asked in turn, by the same driver, in one run.
 
+mod batch;
 mod child;
 mod client;
 mod contents;
@@ -24,13 +25,16 @@ mod report;
 mod resp;
 mod restart;
 mod results;
+mod rivals;
 mod scan;
 mod setup;
 mod shapes;
+mod single;
 mod snapshot;
 mod status;
 mod svg;
 mod txn;
+mod zipf;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -46,8 +50,10 @@ use floor::FloorArgs;
 use micro::IndexArgs;
 use publish::ReportArgs;
 use restart::RestartArgs;
+use rivals::PeersArgs;
 use scan::ScanArgs;
 use setup::Report;
+use snapshot::SnapshotArgs;
 use txn::TxnArgs;
 
 /// The same as kvd's: the floor shall differ in what it does, not in what it runs on.
@@ -92,6 +98,16 @@ enum Command {
     /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
     /// 77 Redis is missing.
     Restart(RestartArgs),
+    /// Snapshots under full load, beside Redis.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 Redis is missing.
+    Snapshot(SnapshotArgs),
+    /// Beside Redis and etcd, promise matched to promise.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 a peer is missing.
+    Peers(PeersArgs),
     /// Candidates for the ordered index and for the deadlines, without a daemon.
     ///
     /// Exit codes: 0, 2 usage, 70 no figures.
@@ -138,6 +154,16 @@ fn main() -> ExitCode {
             let (out, check) = (args.setup.out.clone(), args.setup.check);
             let keep = args.keep.results.clone();
             report(out, check, || kept(keep, restart::run(&args)))
+        }
+        Command::Snapshot(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, snapshot::run(&args)))
+        }
+        Command::Peers(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, rivals::run(&args)))
         }
         Command::Index(args) => report(args.out.clone(), false, || micro::run(&args)),
         Command::Report(args) => publish(&args),

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the acceptance scripts share. Source it, call `begin`, do the work, call `pass`.
+# What the acceptance scripts share. Source it, call `begin`, do the work, call `pass` (or
+# `missed`, if figures are short of what was wanted).
 #
 # A script exits with 0 (shown), 1 (not so) or 77 (cannot be shown here; the note says
 # what was tried). It ends every process that it started and no other, and removes its
@@ -88,14 +89,14 @@ commit() {
     echo "$id$dirty"
 }
 
-# pass: writes the note and ends well.
-pass() {
+# write_note VERDICT
+write_note() {
     local dir=${ACCEPT_EVIDENCE_DIR:-$ROOT/docs/evidence}
     mkdir -p "$dir"
     {
         echo "# $TITLE"
         echo
-        echo "Written by its script; shown to hold."
+        echo "Written by its script; $1."
         echo
         echo "| | |"
         echo "| --- | --- |"
@@ -109,8 +110,19 @@ pass() {
             cat "$WORK/text.md"
         fi
     } >"$dir/$NAME.md"
+}
+
+# pass: writes the note and ends well.
+pass() {
+    write_note "shown to hold"
     say "passed in $((SECONDS - STARTED)) s"
     exit 0
+}
+
+# missed WHAT: what was measured is kept in the note, and the script fails.
+missed() {
+    write_note "**not all of it holds**: $1"
+    fail "$1"
 }
 
 # need TOOL PACKAGE: a program, from Debian if it is missing.
