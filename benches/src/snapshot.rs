@@ -159,7 +159,7 @@ fn table(sides: &[Side], pairs: &[Vec<Pair>]) -> Table {
                 seen.map(figure).collect()
             };
             rows.push(Row {
-                group: side.name().to_owned(),
+                group: side.name(),
                 subject: if with { "with snapshots" } else { "without" }.to_owned(),
                 cells: vec![
                     of(&|seen| seen.sets.ops_per_second),

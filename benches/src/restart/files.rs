@@ -60,16 +60,23 @@ pub(super) fn bytes(dir: &Path, ending: &str) -> Result<u64> {
     Ok(sum)
 }
 
-/// Bytes on the disk of the last `count` files with this ending before the newest one, in
-/// the order of their names. Holes do not count.
-pub(super) fn held(dir: &Path, ending: &str, count: usize) -> Result<u64> {
-    let mut files = below(dir)?;
-    files.retain(|path| path.to_string_lossy().ends_with(ending));
-    files.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
-    files.pop();
+/// The names of the files below a directory with this ending, in order.
+pub(super) fn names(dir: &Path, ending: &str) -> Result<Vec<String>> {
+    let files = below(dir)?.into_iter();
+    let names = files.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(ending)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Bytes on the disk of the files with this ending from one name on, without the last of
+/// them. Holes do not count.
+pub(super) fn held(dir: &Path, ending: &str, from: &str) -> Result<u64> {
+    let mut names = names(dir, ending)?;
+    names.pop();
     let mut sum = 0;
-    for path in files.iter().rev().take(count) {
-        sum += fs::metadata(path)?.blocks() * 512;
+    for name in names.iter().filter(|name| name.as_str() >= from) {
+        sum += fs::metadata(dir.join(name))?.blocks() * 512;
     }
     Ok(sum)
 }
@@ -102,12 +109,19 @@ mod tests {
         fs::write(dir.path().join("log"), [0; 9]).unwrap();
         assert_eq!(bytes(dir.path(), ".aof").unwrap(), 70_005);
         assert_eq!(below(dir.path()).unwrap().len(), 3);
-        fs::write(dir.path().join("3.aof"), [1; 9_000]).unwrap();
-        assert!(
-            held(dir.path(), ".aof", 1).unwrap() < 9_000,
+        fs::write(dir.path().join("3.aof"), vec![1; 900_000]).unwrap();
+        fs::write(dir.path().join("4.aof"), vec![1; 900_000]).unwrap();
+        let aof = dir.path().join("aof");
+        assert_eq!(names(&aof, "").unwrap(), ["1.aof"]);
+        assert_eq!(
+            held(&aof, ".aof", "").unwrap(),
+            0,
             "the newest does not count"
         );
-        assert_eq!(held(dir.path(), ".aof", 0).unwrap(), 0);
+        fs::rename(aof.join("1.aof"), dir.path().join("1.aof")).unwrap();
+        let from = |name| held(dir.path(), ".aof", name).unwrap();
+        assert_eq!(from("5"), 0);
+        assert!(from("3.aof") >= 900_000 && from("") >= from("3.aof") + 70_000);
         for cache in Cache::BOTH {
             cache.prepare(dir.path()).unwrap();
         }

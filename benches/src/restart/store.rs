@@ -30,6 +30,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(5);
 /// Until an allocator has given back what it keeps for a while (10 s).
 const LATER: Duration = Duration::from_secs(13);
+const SEGMENT: &str = ".kvlog";
 /// Keys that are read back after every start but the first.
 const SAMPLE: u32 = 10_000;
 
@@ -65,6 +66,8 @@ pub(super) struct Store<'a> {
     home: Home,
     launcher: &'a Launcher,
     redis: PathBuf,
+    /// The first segment that a start of kvd must read.
+    first_segment: String,
 }
 
 /// One start.
@@ -97,7 +100,8 @@ impl<'a> Store<'a> {
         launcher: &'a Launcher,
         redis: Option<&Path>,
     ) -> Result<Self> {
-        let store = Self {
+        let mut store = Self {
+            first_segment: String::new(),
             kind,
             home: launcher.home("restart")?,
             launcher,
@@ -110,7 +114,7 @@ impl<'a> Store<'a> {
         Ok(store)
     }
 
-    fn write(&self, plan: &Plan, address: SocketAddr) -> Result<()> {
+    fn write(&mut self, plan: &Plan, address: SocketAddr) -> Result<()> {
         let (contents, all) = (&plan.contents, 0..plan.contents.count());
         let changed = 0..plan.changed;
         if !self.kind.is_kvd() {
@@ -127,6 +131,8 @@ impl<'a> Store<'a> {
             if records != i64::from(contents.count()) {
                 return Err(format!("the snapshot holds {records} records").into());
             }
+            let segments = files::names(&data_of(&self.home), SEGMENT)?;
+            self.first_segment = segments.last().cloned().unwrap_or_default();
         }
         fill::generation(address, contents, changed, 1)
     }
@@ -183,7 +189,7 @@ impl<'a> Store<'a> {
             return Err("the first key that was read is not as it was written".into());
         }
         let bytes = if self.kind.is_kvd() {
-            kvd_bytes(self.kind, &data_of(&self.home), address)?
+            self.kvd_bytes(address)?
         } else {
             lies_there
         };
@@ -201,6 +207,20 @@ impl<'a> Store<'a> {
             resident: float(resident),
             settled,
         })
+    }
+
+    /// What the last start of kvd read: the segments that it needed, as far as they hold
+    /// anything (a start gives back the empty rest of the last one), and the snapshot.
+    fn kvd_bytes(&self, address: SocketAddr) -> Result<u64> {
+        let status = status::of(address)?;
+        let report = status.recovery.ok_or("kvd does not report its start")?;
+        let from_snapshot = !report.snapshot.is_empty();
+        if from_snapshot != (self.kind == Kind::Snapshot) {
+            return Err(format!("kvd started from the snapshot {:?}", report.snapshot).into());
+        }
+        let snapshot = status.snapshots.last().map_or(0, |snapshot| snapshot.bytes);
+        let log = files::held(&data_of(&self.home), SEGMENT, &self.first_segment)?;
+        Ok(log + u64::try_from(snapshot)?)
     }
 
     /// All keys, or those on both sides of what was changed.
@@ -225,20 +245,6 @@ impl<'a> Store<'a> {
 #[expect(clippy::cast_precision_loss, reason = "bytes far below 2^52")]
 fn float(bytes: u64) -> f64 {
     bytes as f64
-}
-
-/// What the last start read: the segments that it names, as far as they hold anything
-/// (a start gives back the empty rest of the last one), and the snapshot if there is one.
-fn kvd_bytes(kind: Kind, dir: &Path, address: SocketAddr) -> Result<u64> {
-    let status = status::of(address)?;
-    let report = status.recovery.ok_or("kvd does not report its start")?;
-    let from_snapshot = !report.snapshot.is_empty();
-    if from_snapshot != (kind == Kind::Snapshot) {
-        return Err(format!("kvd started from the snapshot {:?}", report.snapshot).into());
-    }
-    let snapshot = status.snapshots.last().map_or(0, |snapshot| snapshot.bytes);
-    let log = files::held(dir, ".kvlog", report.segments.try_into()?)?;
-    Ok(log + u64::try_from(snapshot)?)
 }
 
 fn kvd_read(address: SocketAddr, key: Bytes) -> Result<Option<Bytes>> {

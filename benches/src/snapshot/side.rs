@@ -89,8 +89,8 @@ impl Side {
         Self { server, target }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.server.name()
+    pub(super) fn name(&self) -> String {
+        self.target.protocol.to_string()
     }
 
     pub(super) fn is_kvd(&self) -> bool {
