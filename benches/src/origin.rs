@@ -32,7 +32,7 @@ impl Origin {
             cores: thread::available_parallelism()?.get(),
             load_average: load_average(),
         };
-        origin.command = command(&origin.profile());
+        origin.command = command(&origin.profile(), std::env::args().skip(1));
         Ok(origin)
     }
 
@@ -70,13 +70,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The command, as it can be typed again.
-fn command(profile: &str) -> String {
-    let args = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    format!(
-        "cargo run --profile {} -p kvbench -- {args}",
+/// Options whose value is a path of this machine, and that change no figure.
+const PATHS: [&str; 4] = ["--kvd", "--data-root", "--out", "--results"];
+
+/// The command, as it can be typed again elsewhere.
+fn command(profile: &str, args: impl Iterator<Item = String>) -> String {
+    let mut text = format!(
+        "cargo run --profile {} -p kvbench --",
         cargo_profile(profile)
-    )
+    );
+    let mut is_value = false;
+    for arg in args {
+        let name = arg.split('=').next().unwrap_or_default();
+        if is_value {
+            is_value = false;
+        } else if PATHS.contains(&name) {
+            is_value = !arg.contains('=');
+        } else {
+            text.push(' ');
+            text.push_str(&arg);
+        }
+    }
+    text
 }
 
 /// The commit that the source is at, and whether it was changed since.
@@ -90,5 +105,20 @@ fn commit() -> String {
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
         }
         _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_holds_no_path_of_this_machine() {
+        let args = "restart --kvd /a/kvd --keys 5 --results=/b.json --data-root /c --check";
+        let args = args.split(' ').map(str::to_owned);
+        assert_eq!(
+            command("debug", args),
+            "cargo run --profile dev -p kvbench -- restart --keys 5 --check"
+        );
     }
 }
