@@ -85,7 +85,7 @@ text() { cat "$1" >>"$WORK/text.md"; }
 commit() {
     local id dirty=
     id=$(git -C "$ROOT" rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; return; }
-    [ -z "$(git -C "$ROOT" status --porcelain -- . ':!docs/evidence' 2>/dev/null)" ] || dirty=', with changes'
+    [ -z "$(git -C "$ROOT" status --porcelain -- . ':!docs/evidence' ':!docs/performance*' 2>/dev/null)" ] || dirty=', with changes'
     echo "$id$dirty"
 }
 
