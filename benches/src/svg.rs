@@ -15,7 +15,7 @@ const RIGHT: f64 = 90.0;
 const BAR: f64 = 16.0;
 const GAP: f64 = 4.0;
 const BETWEEN: f64 = 14.0;
-const TOP: f64 = 46.0;
+const TOP: f64 = 50.0;
 const BOTTOM: f64 = 14.0;
 /// One for each subject, in the order in which they first come; told apart also by those
 /// who do not see all colours.
@@ -85,7 +85,8 @@ pub(crate) fn bars(table: &Table, column: usize) -> String {
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <style>text{{fill:#24292f}}.g{{font-weight:600}}.w{{stroke:#24292f}}\
          @media(prefers-color-scheme:dark){{text{{fill:#e6edf3}}.w{{stroke:#e6edf3}}}}</style>\n\
-         <text x=\"8\" y=\"22\" font-size=\"15\" font-weight=\"600\">{}: {}</text>\n{body}</svg>\n",
+         <text x=\"8\" y=\"20\" font-size=\"15\" font-weight=\"600\">{}</text>\n\
+         <text x=\"8\" y=\"38\">{}</text>\n{body}</svg>\n",
         plain(&table.title),
         plain(&table.columns[column].name),
     )
@@ -173,7 +174,10 @@ mod tests {
             1,
             "one has rounds to show"
         );
-        assert!(plot.contains("Rates: per second"), "{plot}");
+        assert!(
+            plot.contains(">Rates<") && plot.contains(">per second<"),
+            "{plot}"
+        );
     }
 
     #[test]
