@@ -1,13 +1,15 @@
 //! The servers that are measured: processes of their own, started on free loopback
 //! ports, known by their ready line, stopped one by one.
 
+mod binary;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::Result;
 use crate::floor_server;
+pub(crate) use binary::{cargo_profile, kvd_binary};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
@@ -32,9 +35,12 @@ pub(crate) struct Server {
     stdin: Option<ChildStdin>,
     /// Whether it says by its exit code that it ended in order.
     says_so: bool,
-    /// Data and log; removed with the server.
-    dir: TempDir,
+    /// Data and log; removed with the last that holds it.
+    home: Home,
 }
+
+/// A directory that servers are started in, one after the other.
+pub(crate) type Home = Arc<TempDir>;
 
 /// What is needed to start servers.
 pub(crate) struct Launcher {
@@ -53,102 +59,31 @@ impl Launcher {
         let args = ["floor-server", "--listen", "127.0.0.1:0", "--runtimes"];
         let mut args: Vec<OsString> = args.map(OsString::from).into();
         args.push(self.runtimes.to_string().into());
-        self.start("floor", &program, args, floor_server::READY, Stdio::piped())
+        let home = self.home("floor")?;
+        let ready = floor_server::READY;
+        start(&home, "floor", &program, args, ready, Stdio::piped())
     }
 
     /// Starts kvd on an empty directory.
     pub(crate) fn kvd(&self, sync: &str) -> Result<Server> {
-        let args = [
-            "--listen",
-            "127.0.0.1:0",
-            "--http-listen",
-            "off",
-            "--sync",
-            sync,
-            "--set",
-        ];
-        let mut args: Vec<OsString> = args.map(OsString::from).into();
-        args.push(format!("server.runtimes={}", self.runtimes).into());
-        self.start("kvd", &self.kvd, args, "kvd ready ", Stdio::null())
+        self.kvd_in(&self.home("kvd")?, sync, &[])
     }
 
-    fn start(
-        &self,
-        name: &'static str,
-        program: &Path,
-        mut args: Vec<OsString>,
-        ready: &str,
-        stdin: Stdio,
-    ) -> Result<Server> {
-        let dir = self.fresh_dir(name)?;
-        if name == "kvd" {
-            args.push("--data-dir".into());
-            args.push(dir.path().join("data").into());
+    /// Starts kvd on what a directory holds; `settings` are written `name=value`.
+    pub(crate) fn kvd_in(&self, home: &Home, sync: &str, settings: &[&str]) -> Result<Server> {
+        let fixed = ["--listen", "127.0.0.1:0", "--http-listen", "off", "--sync"];
+        let mut args: Vec<OsString> = fixed.map(OsString::from).into();
+        args.push(sync.into());
+        let runtimes = format!("server.runtimes={}", self.runtimes);
+        for setting in settings.iter().copied().chain([runtimes.as_str()]) {
+            args.extend(["--set".into(), setting.into()]);
         }
-        let log = fs::File::create(dir.path().join("log"))?;
-        let mut child = Command::new(program)
-            .args(args)
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
-        let stdout = child.stdout.take();
-        let mut server = Server {
-            name,
-            stdin: child.stdin.take(),
-            child,
-            says_so: true,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            dir,
-        };
-        let line = stdout.map_or_else(|| Err("it has no output".into()), first_line);
-        let address = line.and_then(|line| listen_address(&line, ready));
-        server.address = address.map_err(|e| server.failure(&format!("did not start: {e}")))?;
-        Ok(server)
+        args.extend(["--data-dir".into(), data_of(home).into()]);
+        start(home, "kvd", &self.kvd, args, "kvd ready ", Stdio::null())
     }
 
-    /// Starts a server of another project, which has no ready line: it is up when it
-    /// takes connections. `args` are made for its directory and its address.
-    pub(crate) fn peer(
-        &self,
-        name: &'static str,
-        program: &Path,
-        args: impl FnOnce(&Path, SocketAddr) -> Vec<OsString>,
-    ) -> Result<Server> {
-        let dir = self.fresh_dir(name)?;
-        let address = free_address()?;
-        let log = fs::File::create(dir.path().join("log"))?;
-        let child = Command::new(program)
-            .args(args(dir.path(), address))
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
-        let mut server = Server {
-            name,
-            stdin: None,
-            child,
-            says_so: false,
-            address,
-            dir,
-        };
-        let until = Instant::now() + READY_WITHIN;
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                return Err(server.failure(&format!("did not start: {status}")));
-            }
-            if Instant::now() > until {
-                return Err(server.failure(&format!("was not ready within {READY_WITHIN:?}")));
-            }
-            thread::sleep(POLL);
-        }
-        Ok(server)
-    }
-
-    fn fresh_dir(&self, name: &str) -> Result<TempDir> {
+    /// An empty directory.
+    pub(crate) fn home(&self, name: &str) -> Result<Home> {
         let root = &self.data_root;
         let failed = |e| format!("cannot make a directory in {}: {e}", root.display());
         fs::create_dir_all(root).map_err(failed)?;
@@ -156,8 +91,79 @@ impl Launcher {
             .prefix(&format!("{name}-"))
             .tempdir_in(root)
             .map_err(failed)?;
-        Ok(dir)
+        Ok(Arc::new(dir))
     }
+}
+
+/// Starts a program and waits for its ready line.
+fn start(
+    home: &Home,
+    name: &'static str,
+    program: &Path,
+    args: Vec<OsString>,
+    ready: &str,
+    stdin: Stdio,
+) -> Result<Server> {
+    let log = fs::File::create(home.path().join("log"))?;
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+    let stdout = child.stdout.take();
+    let mut server = Server {
+        name,
+        stdin: child.stdin.take(),
+        child,
+        says_so: true,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        home: Arc::clone(home),
+    };
+    let line = stdout.map_or_else(|| Err("it has no output".into()), first_line);
+    let address = line.and_then(|line| listen_address(&line, ready));
+    server.address = address.map_err(|e| server.failure(&format!("did not start: {e}")))?;
+    Ok(server)
+}
+
+/// Starts a server of another project, which has no ready line: it is up when it
+/// takes connections. `args` are made for its directory and its address.
+pub(crate) fn peer(
+    home: &Home,
+    name: &'static str,
+    program: &Path,
+    args: impl FnOnce(&Path, SocketAddr) -> Vec<OsString>,
+) -> Result<Server> {
+    let address = free_address()?;
+    let log = fs::File::create(home.path().join("log"))?;
+    let child = Command::new(program)
+        .args(args(home.path(), address))
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+    let mut server = Server {
+        name,
+        stdin: None,
+        child,
+        says_so: false,
+        address,
+        home: Arc::clone(home),
+    };
+    let until = Instant::now() + READY_WITHIN;
+    while TcpStream::connect(address).is_err() {
+        if let Some(status) = server.child.try_wait()? {
+            return Err(server.failure(&format!("did not start: {status}")));
+        }
+        if Instant::now() > until {
+            return Err(server.failure(&format!("was not ready within {READY_WITHIN:?}")));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(server)
 }
 
 impl Server {
@@ -199,7 +205,7 @@ impl Server {
 
     /// An error about this server, with the end of its log.
     pub(crate) fn failure(&self, what: &str) -> Box<dyn std::error::Error + Send + Sync> {
-        let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+        let log = fs::read(self.home.path().join("log")).unwrap_or_default();
         let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]);
         format!("{} {what}\n--- end of its log ---\n{tail}", self.name).into()
     }
@@ -211,6 +217,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where kvd keeps its files in a directory of its own.
+pub(crate) fn data_of(home: &Home) -> PathBuf {
+    home.path().join("data")
 }
 
 /// A loopback address that was free a moment ago.
@@ -248,104 +259,10 @@ fn listen_address(line: &str, ready: &str) -> Result<SocketAddr> {
         .ok_or_else(|| format!("expected `{ready}listen=…`, got: {}", line.trim_end()).into())
 }
 
-/// Finds kvd beside this program, after cargo has brought it up to date: a figure of
-/// a stale binary is worse than none. `given` is taken as it is.
-pub(crate) fn kvd_binary(given: Option<PathBuf>, profile: &str) -> Result<PathBuf> {
-    if let Some(path) = given {
-        if path.is_file() {
-            return Ok(path);
-        }
-        return Err(format!("--kvd {}: there is no such file", path.display()).into());
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(&cargo)
-        .args(["build", "--package", "kvd", "--bin", "kvd", "--profile"])
-        .arg(cargo_profile(profile))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .map_err(|e| {
-            format!(
-                "cannot run {}: {e}; build kvd and give --kvd PATH",
-                cargo.display()
-            )
-        })?;
-    if !status.success() {
-        return Err(format!("cargo could not build kvd: {status}").into());
-    }
-    let path = std::env::current_exe()?.with_file_name("kvd");
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(format!("{} is not there: give --kvd PATH", path.display()).into())
-}
-
-/// What cargo calls the profile whose programs are in a directory of this name.
-pub(crate) fn cargo_profile(directory: &str) -> &str {
-    if directory == "debug" {
-        "dev"
-    } else {
-        directory
-    }
-}
-
 /// Tells what is going on, beside the report.
 pub(crate) fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_found_in_a_ready_line() {
-        let line = "kvd ready listen=127.0.0.1:41,[::1]:42 http=off data_dir=/d keys=0\n";
-        let address = listen_address(line, "kvd ready ").unwrap();
-        assert_eq!(address, "127.0.0.1:41".parse().unwrap());
-        for bad in [
-            "",
-            "kvd ready http=off",
-            "kvd ready listen=unix:/s",
-            "ready listen=1.1.1.1:1",
-        ] {
-            let error = listen_address(bad, "kvd ready ").unwrap_err().to_string();
-            assert!(error.contains("expected `kvd ready listen="), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_ends_or_says_nonsense_is_reported_with_its_log() {
-        let root = tempfile::tempdir().unwrap();
-        let launcher = Launcher {
-            kvd: "/bin/false".into(),
-            data_root: root.path().join("data"),
-            runtimes: 1,
-        };
-        let error = launcher.kvd("always").err().unwrap().to_string();
-        assert!(
-            error.contains("kvd did not start: it ended before"),
-            "{error}"
-        );
-        let args = vec!["-c".into(), "echo why >&2; echo starting".into()];
-        let shell = Path::new("/bin/sh");
-        let started = launcher.start("floor", shell, args, "floor ready ", Stdio::piped());
-        let error = started.err().unwrap().to_string();
-        assert!(
-            error.contains("got: starting") && error.contains("why"),
-            "{error}"
-        );
-        assert_eq!(
-            fs::read_dir(root.path().join("data")).unwrap().count(),
-            0,
-            "left behind"
-        );
-    }
-
-    #[test]
-    fn a_binary_that_is_not_there_is_refused_by_its_path() {
-        let error = kvd_binary(Some("/no/such/kvd".into()), "release")
-            .unwrap_err()
-            .to_string();
-        assert_eq!(error, "--kvd /no/such/kvd: there is no such file");
-    }
-}
+mod tests;

@@ -39,6 +39,31 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(pages * u64::try_from(rustix::param::page_size())?)
 }
 
+/// Bytes of its own that a process has resident: without pages of files, such as those of
+/// a mapped log, which the system can take back at any time.
+pub(crate) fn own_memory(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+    let kib = kib(&text, "RssAnon:").ok_or_else(|| format!("{path} is not as expected: {text}"))?;
+    Ok(kib << 10)
+}
+
+/// A value in kB of `/proc/PID/status`.
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// How many threads were running or waiting for a disk, on the average of the last
+/// minute; 0 if the kernel does not tell.
+pub(crate) fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split_ascii_whitespace().next();
+    first
+        .and_then(|first| first.parse().ok())
+        .unwrap_or_default()
+}
+
 /// Time that all cores together were not idle, stolen time included.
 pub(crate) fn of_everything() -> Result<Duration> {
     let path = "/proc/stat";
@@ -118,5 +143,14 @@ mod tests {
     fn this_process_has_some_memory() {
         let bytes = resident(std::process::id()).unwrap();
         assert!((1 << 20..1 << 40).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn memory_of_its_own_is_found_among_the_other_lines() {
+        let status = "VmRSS:\t  9000 kB\nRssAnon:\t     812 kB\nRssFile:\t 1 kB\n";
+        assert_eq!(kib(status, "RssAnon:"), Some(812));
+        assert_eq!(kib("RssAnon:\t12\n", "RssAnon:"), None);
+        assert!(own_memory(std::process::id()).unwrap() > 1 << 20);
+        assert!(load_average() >= 0.0);
     }
 }

@@ -1,4 +1,7 @@
-//! Filling a store through Pipeline: one stream, some thousand operations unanswered.
+//! Filling a store, and reading it back, with some thousand operations unanswered:
+//! kvd through Pipeline, Redis through its own pipelining.
+
+pub(crate) mod redis;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -33,6 +36,64 @@ pub(crate) fn pipeline(
     expiry: Option<v1::Expiry>,
     answered: &AtomicU32,
 ) -> Result<()> {
+    let operation = |number| set(contents, number, 0, expiry);
+    through(address, keys, operation, |result, number| {
+        written(result, number)?;
+        answered.store(number + 1, Ordering::Release);
+        Ok(())
+    })?;
+    settle(address)
+}
+
+/// Writes a generation of some keys, and waits until all is on stable storage.
+pub(crate) fn generation(
+    address: SocketAddr,
+    contents: &Contents,
+    keys: Range<u32>,
+    generation: u32,
+) -> Result<()> {
+    let operation = |number| set(contents, number, generation, None);
+    through(address, keys, operation, written)?;
+    settle(address)
+}
+
+/// Reads some keys: those below `mark` must be of generation 1, the others of 0.
+pub(crate) fn read_back(
+    address: SocketAddr,
+    contents: &Contents,
+    keys: Range<u32>,
+    mark: u32,
+) -> Result<()> {
+    through(
+        address,
+        keys,
+        |number| get(contents, number),
+        |result, number| {
+            let Some(Outcome::Get(reply)) = &result.result else {
+                return Err(
+                    format!("the read of key {number} was answered with {result:?}").into(),
+                );
+            };
+            let record = reply.record.as_ref().filter(|_| reply.found);
+            let wanted = contents.value(number, u32::from(number < mark));
+            if result.id == u64::from(number)
+                && record.is_some_and(|r| r.key == contents.key(number) && r.value == wanted)
+            {
+                return Ok(());
+            }
+            Err(format!("key {number} does not hold what was written last").into())
+        },
+    )
+}
+
+/// Sends one operation for each key through one stream, some of them unanswered, and
+/// checks each result.
+fn through(
+    address: SocketAddr,
+    keys: Range<u32>,
+    operation: impl Fn(u32) -> v1::Operation,
+    check: impl Fn(&v1::OperationResult, u32) -> Result<()>,
+) -> Result<()> {
     let limit = GRACE + PER_KEY * keys.len().try_into()?;
     on_this_thread(limit, async {
         let mut method = Connection::new(address).await?.method("Pipeline")?;
@@ -42,9 +103,8 @@ pub(crate) fn pipeline(
         while done < keys.end {
             while next < keys.end && (next - done) as usize + BATCH <= UNANSWERED {
                 let end = keys.end.min(next + u32::try_from(BATCH)?);
-                let operations = (next..end).map(|number| set(contents, number, expiry));
                 let message = v1::PipelineRequest {
-                    operations: operations.collect(),
+                    operations: (next..end).map(&operation).collect(),
                     require: Vec::new(),
                 };
                 requests.send(frame(&message, &mut arena), false)?;
@@ -55,21 +115,24 @@ pub(crate) fn pipeline(
                 check(&result, done)?;
                 done += 1;
             }
-            answered.store(done, Ordering::Release);
         }
         requests.send(Bytes::new(), true)?;
         match replies.next().await? {
             None => Ok(()),
             Some(_) => Err("the pipeline answered what was not asked".into()),
         }
-    })?;
-    settle(address)
+    })
 }
 
-fn set(contents: &Contents, number: u32, expiry: Option<v1::Expiry>) -> v1::Operation {
+fn set(
+    contents: &Contents,
+    number: u32,
+    generation: u32,
+    expiry: Option<v1::Expiry>,
+) -> v1::Operation {
     let set = v1::SetRequest {
         key: contents.key(number),
-        value: contents.value(number, 0),
+        value: contents.value(number, generation),
         expiry,
         options: Some(v1::WriteOptions {
             durability: v1::Durability::None.into(),
@@ -83,7 +146,18 @@ fn set(contents: &Contents, number: u32, expiry: Option<v1::Expiry>) -> v1::Oper
     }
 }
 
-fn check(result: &v1::OperationResult, number: u32) -> Result<()> {
+fn get(contents: &Contents, number: u32) -> v1::Operation {
+    let get = v1::GetRequest {
+        key: contents.key(number),
+        options: None,
+    };
+    v1::Operation {
+        id: number.into(),
+        operation: Some(Op::Get(get)),
+    }
+}
+
+fn written(result: &v1::OperationResult, number: u32) -> Result<()> {
     match &result.result {
         Some(Outcome::Set(set)) if set.applied && result.id == u64::from(number) => Ok(()),
         other => Err(format!("the write of key {number} was answered with {other:?}").into()),
@@ -107,5 +181,19 @@ mod tests {
         let last = server.map.get(&contents.key(4_999)).unwrap();
         assert_eq!(last.value, contents.value(4_999, 0));
         assert!(server.map.get(&contents.key(9)).is_none());
+    }
+
+    #[test]
+    fn a_value_of_another_generation_is_noticed() {
+        let server = in_process(FloorMap::new());
+        let contents = Contents::new(3_000, 16, 64).unwrap();
+        generation(server.address, &contents, 0..3_000, 0).unwrap();
+        generation(server.address, &contents, 0..500, 1).unwrap();
+        let read = |mark| read_back(server.address, &contents, 0..3_000, mark);
+        read(500).unwrap();
+        for wrong in [499, 501] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("does not hold what was written"), "{error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Absolute numbers of a shared machine mean little, so everything is a ratio of two
 //! servers that are asked in turn, by the same driver, in one run.
 
+mod batch;
 mod child;
 mod client;
 mod contents;
@@ -19,13 +20,21 @@ mod load;
 mod micro;
 mod origin;
 mod peers;
+mod publish;
 mod report;
 mod resp;
+mod restart;
+mod results;
+mod rivals;
 mod scan;
 mod setup;
 mod shapes;
+mod single;
+mod snapshot;
 mod status;
+mod svg;
 mod txn;
+mod zipf;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -39,8 +48,12 @@ use clap::{Parser, Subcommand};
 use expiry::ExpiryArgs;
 use floor::FloorArgs;
 use micro::IndexArgs;
+use publish::ReportArgs;
+use restart::RestartArgs;
+use rivals::PeersArgs;
 use scan::ScanArgs;
 use setup::Report;
+use snapshot::SnapshotArgs;
 use txn::TxnArgs;
 
 /// The same as kvd's: the floor shall differ in what it does, not in what it runs on.
@@ -80,10 +93,29 @@ enum Command {
     ///
     /// Exit codes: 0, 2 usage, 70 no figures, 77 a peer is missing.
     Txn(TxnArgs),
+    /// Starting again with very many keys, beside Redis.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 Redis is missing.
+    Restart(RestartArgs),
+    /// Snapshots under full load, beside Redis.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 Redis is missing.
+    Snapshot(SnapshotArgs),
+    /// Beside Redis and etcd, promise matched to promise.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 a peer is missing.
+    Peers(PeersArgs),
     /// Candidates for the ordered index and for the deadlines, without a daemon.
     ///
     /// Exit codes: 0, 2 usage, 70 no figures.
     Index(IndexArgs),
+    /// The page of published figures and its plots, from what the others kept.
+    ///
+    /// Exit codes: 0, 1 the page is stale (with --check), 2 usage, 70 no figures.
+    Report(ReportArgs),
     /// The floor itself; serves until its standard input ends.
     FloorServer {
         /// Where to listen.
@@ -118,7 +150,23 @@ fn main() -> ExitCode {
             let (out, check) = (args.setup.out.clone(), args.setup.check);
             report(out, check, || txn::run(args))
         }
+        Command::Restart(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, restart::run(&args)))
+        }
+        Command::Snapshot(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, snapshot::run(&args)))
+        }
+        Command::Peers(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, rivals::run(&args)))
+        }
         Command::Index(args) => report(args.out.clone(), false, || micro::run(&args)),
+        Command::Report(args) => publish(&args),
         Command::FloorServer { listen, runtimes } => {
             floor_server::run(listen, runtimes).map(|()| ExitCode::SUCCESS)
         }
@@ -127,6 +175,27 @@ fn main() -> ExitCode {
         child::say(&format!("kvbench: {error}"));
         ExitCode::from(FAILED)
     })
+}
+
+fn publish(args: &ReportArgs) -> Result<ExitCode> {
+    let changed = publish::run(args)?;
+    for path in &changed {
+        child::say(path);
+    }
+    Ok(if args.is_stale(&changed) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Keeps the figures of a report in `keep`.
+fn kept(keep: Option<PathBuf>, report: Result<Report>) -> Result<Report> {
+    let report = report?;
+    if let (Some(path), Some(results)) = (keep, &report.results) {
+        results.write(&path)?;
+    }
+    Ok(report)
 }
 
 /// Shows a report and keeps it in `out`; with `check`, what was missed is a failure.

@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::Result;
 use crate::child::cargo_profile;
+use crate::cpu::load_average;
 
 /// What every report says about itself.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Origin {
     /// The directory that this program was built into; named after the profile.
     dir: PathBuf,
     pub(crate) cores: usize,
+    /// Of the minute before this run.
+    pub(crate) load_average: f64,
 }
 
 impl Origin {
@@ -27,9 +30,19 @@ impl Origin {
             commit: commit(),
             dir: dir.to_owned(),
             cores: thread::available_parallelism()?.get(),
+            load_average: load_average(),
         };
-        origin.command = command(&origin.profile());
+        origin.command = command(&origin.profile(), std::env::args().skip(1));
         Ok(origin)
+    }
+
+    /// The command, as it can be typed again.
+    pub(crate) fn command(&self) -> &str {
+        &self.command
+    }
+
+    pub(crate) fn commit(&self) -> &str {
+        &self.commit
     }
 
     /// The profile's directory: `debug` for dev.
@@ -57,13 +70,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The command, as it can be typed again.
-fn command(profile: &str) -> String {
-    let args = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    format!(
-        "cargo run --profile {} -p kvbench -- {args}",
+/// Options whose value is a path of this machine, and that change no figure.
+const PATHS: [&str; 4] = ["--kvd", "--data-root", "--out", "--results"];
+
+/// The command, as it can be typed again elsewhere.
+fn command(profile: &str, args: impl Iterator<Item = String>) -> String {
+    let mut text = format!(
+        "cargo run --profile {} -p kvbench --",
         cargo_profile(profile)
-    )
+    );
+    let mut is_value = false;
+    for arg in args {
+        let name = arg.split('=').next().unwrap_or_default();
+        if is_value {
+            is_value = false;
+        } else if PATHS.contains(&name) {
+            is_value = !arg.contains('=');
+        } else {
+            text.push(' ');
+            text.push_str(&arg);
+        }
+    }
+    text
 }
 
 /// The commit that the source is at, and whether it was changed since.
@@ -77,5 +105,20 @@ fn commit() -> String {
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
         }
         _ => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_holds_no_path_of_this_machine() {
+        let args = "restart --kvd /a/kvd --keys 5 --results=/b.json --data-root /c --check";
+        let args = args.split(' ').map(str::to_owned);
+        assert_eq!(
+            command("debug", args),
+            "cargo run --profile dev -p kvbench -- restart --keys 5 --check"
+        );
     }
 }

@@ -6,13 +6,24 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::child::{Launcher, Server, free_address};
+use crate::child::{self, Home, Launcher, Server, free_address};
 
 /// A server of another project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Redis,
     Etcd,
+}
+
+/// What an acknowledged write has, where that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// It is on stable storage.
+    Always,
+    /// It will be within a second or so.
+    EverySecond,
+    /// It is in memory until somebody asks for a dump.
+    Nothing,
 }
 
 impl Peer {
@@ -40,15 +51,26 @@ impl Peer {
 
     /// Starts it on an empty directory: acknowledged means on stable storage.
     pub(crate) fn start(self, program: &Path, launcher: &Launcher) -> Result<Server> {
+        let home = launcher.home(self.program())?;
+        self.start_in(&home, program, Promise::Always)
+    }
+
+    /// Starts it on what a directory holds. etcd always promises the same.
+    pub(crate) fn start_in(self, home: &Home, program: &Path, promise: Promise) -> Result<Server> {
         match self {
-            Self::Redis => launcher.peer("redis", program, |dir, address| {
+            Self::Redis => child::peer(home, "redis", program, |dir, address| {
                 let port = address.port().to_string();
+                let (append, fsync) = match promise {
+                    Promise::Always => ("yes", "always"),
+                    Promise::EverySecond => ("yes", "everysec"),
+                    Promise::Nothing => ("no", "no"),
+                };
                 let flags = [
                     ["--bind", "127.0.0.1"],
                     ["--port", &port],
                     ["--save", ""],
-                    ["--appendonly", "yes"],
-                    ["--appendfsync", "always"],
+                    ["--appendonly", append],
+                    ["--appendfsync", fsync],
                     ["--auto-aof-rewrite-percentage", "0"],
                 ];
                 let mut args: Vec<OsString> = flags.as_flattened().iter().map(Into::into).collect();
@@ -57,7 +79,7 @@ impl Peer {
             }),
             Self::Etcd => {
                 let peer = format!("http://{}", free_address()?);
-                launcher.peer("etcd", program, |dir, address| {
+                child::peer(home, "etcd", program, |dir, address| {
                     let client = format!("http://{address}");
                     let cluster = format!("bench={peer}");
                     let flags = [

@@ -1,5 +1,5 @@
-//! The little of Redis's protocol that transactions need: commands as arrays of bulk
-//! strings, and the replies to MULTI, SET, EXEC and GET.
+//! The little of Redis's protocol that is needed beside kvd: commands as arrays of bulk
+//! strings, and the replies to them.
 //!
 //! All calls in flight of a connection share it: each adds its commands to what is to
 //! be written, and one task writes what has gathered, as a pipelining client does.
@@ -26,6 +26,7 @@ const READ: usize = 64 << 10;
 pub(crate) enum Reply {
     Status(Bytes),
     Error(Bytes),
+    Integer(i64),
     Bulk(Option<Bytes>),
     Array(Vec<Reply>),
 }
@@ -150,6 +151,10 @@ fn parse(bytes: &[u8]) -> Option<(Option<Reply>, usize)> {
     match bytes[0] {
         b'+' => Some((Some(Reply::Status(text())), after)),
         b'-' => Some((Some(Reply::Error(text())), after)),
+        b':' => {
+            let number = std::str::from_utf8(line).ok().and_then(|n| n.parse().ok());
+            Some((number.map(Reply::Integer), after))
+        }
         b'$' if line == b"-1" => Some((Some(Reply::Bulk(None)), after)),
         b'$' => {
             let Some(length) = number() else {
@@ -196,6 +201,7 @@ mod tests {
         for (bytes, expected) in [
             (&b"+OK\r\n"[..], ok()),
             (b"-ERR no\r\n", Reply::Error("ERR no".into())),
+            (b":-12\r\n", Reply::Integer(-12)),
             (b"$-1\r\n", Reply::Bulk(None)),
             (b"$4\r\na\r\nb\r\n", Reply::Bulk(Some("a\r\nb".into()))),
             (b"*2\r\n+OK\r\n+OK\r\n", Reply::Array(vec![ok(), ok()])),

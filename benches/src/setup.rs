@@ -9,6 +9,7 @@ use crate::Result;
 use crate::child::{Launcher, kvd_binary};
 use crate::origin::Origin;
 use crate::peers::Peer;
+use crate::results::Results;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SetupArgs {
@@ -42,12 +43,22 @@ impl SetupArgs {
     }
 }
 
+/// Of the commands whose figures are published.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KeepArgs {
+    /// Also keep the figures here, as JSON: `kvbench report` makes pages and plots of them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) results: Option<PathBuf>,
+}
+
 /// A report, what was violated, and what could not be measured.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) page: String,
     pub(crate) misses: Vec<String>,
     pub(crate) missing: Vec<String>,
+    /// The same for machines, of the commands that have it.
+    pub(crate) results: Option<Results>,
 }
 
 impl Report {

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the acceptance scripts share. Source it, call `begin`, do the work, call `pass`.
+# What the acceptance scripts share. Source it, call `begin`, do the work, call `pass` (or
+# `missed`, if figures are short of what was wanted).
 #
 # A script exits with 0 (shown), 1 (not so) or 77 (cannot be shown here; the note says
 # what was tried). It ends every process that it started and no other, and removes its
@@ -7,6 +8,7 @@
 #
 #   ACCEPT_BIN_DIR       take kvd, kvcli and the drivers from here instead of building them
 #   ACCEPT_EVIDENCE_DIR  write the note here instead of docs/evidence
+#   ACCEPT_PROFILE       build for figures with this profile, such as dist [release]
 #   ACCEPT_TOOLS_DIR     keep what has to be installed for a check here
 #   ACCEPT_KEEP          leave the temporary directory of a failed script
 
@@ -83,18 +85,18 @@ text() { cat "$1" >>"$WORK/text.md"; }
 commit() {
     local id dirty=
     id=$(git -C "$ROOT" rev-parse --short=12 HEAD 2>/dev/null) || { echo unknown; return; }
-    [ -z "$(git -C "$ROOT" status --porcelain -- . ':!docs/evidence' 2>/dev/null)" ] || dirty=', with changes'
+    [ -z "$(git -C "$ROOT" status --porcelain -- . ':!docs/evidence' ':!docs/performance*' 2>/dev/null)" ] || dirty=', with changes'
     echo "$id$dirty"
 }
 
-# pass: writes the note and ends well.
-pass() {
+# write_note VERDICT
+write_note() {
     local dir=${ACCEPT_EVIDENCE_DIR:-$ROOT/docs/evidence}
     mkdir -p "$dir"
     {
         echo "# $TITLE"
         echo
-        echo "Written by its script; shown to hold."
+        echo "Written by its script; $1."
         echo
         echo "| | |"
         echo "| --- | --- |"
@@ -108,8 +110,19 @@ pass() {
             cat "$WORK/text.md"
         fi
     } >"$dir/$NAME.md"
+}
+
+# pass: writes the note and ends well.
+pass() {
+    write_note "shown to hold"
     say "passed in $((SECONDS - STARTED)) s"
     exit 0
+}
+
+# missed WHAT: what was measured is kept in the note, and the script fails.
+missed() {
+    write_note "**not all of it holds**: $1"
+    fail "$1"
 }
 
 # need TOOL PACKAGE: a program, from Debian if it is missing.
@@ -145,18 +158,26 @@ peer() {
     [ "$code" -eq 0 ] && command -v "$1" >/dev/null 2>&1
 }
 
-# kvbench COMMAND [FLAG…]: builds it and kvd, runs it, and takes its report into the note.
-# Sets BENCH_CODE, its exit code.
+# kvbench COMMAND [FLAG…]: builds it and kvd, or takes both from ACCEPT_BIN_DIR, runs it, and
+# takes its report into the note. Sets BENCH_CODE, its exit code.
 kvbench() {
-    local out=$WORK/kvbench-$1.md
-    (cd "$ROOT" && cargo build --release --locked --workspace --bin kvbench --bin kvd) >&2
+    local out=$WORK/kvbench-$1.md profile=${ACCEPT_PROFILE:-release} dir=${ACCEPT_BIN_DIR:-}
+    if [ -z "$dir" ]; then
+        (cd "$ROOT" && cargo build --profile "$profile" --locked --workspace --bin kvbench --bin kvd) >&2
+        dir=${CARGO_TARGET_DIR:-$ROOT/target}/$profile
+    fi
     BENCH_CODE=0
-    (cd "$ROOT" && "${CARGO_TARGET_DIR:-target}/release/kvbench" "$@") >"$out" || BENCH_CODE=$?
+    (cd "$ROOT" && "$dir/kvbench" "$@" --kvd "$dir/kvd") >"$out" || BENCH_CODE=$?
     export BENCH_CODE
     cat "$out"
     # The report is a page of its own: its headings go one level down.
     { sed 's/^#/##/' "$out"; echo; } >"$out.text"
     text "$out.text"
+}
+
+# figures NAME: where the figures of a bench are kept for the page that is published.
+figures() {
+    echo "${ACCEPT_EVIDENCE_DIR:-$ROOT/docs}/performance/$1.json"
 }
 
 # binaries [NAME…]: builds what is asked for and sets KVD, KVCLI, KILLLOOP, LINEAR, COUNTER.
