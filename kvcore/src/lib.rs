@@ -50,8 +50,11 @@ pub use engine::{
     BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
     SnapshotInfo, Status,
 };
+pub use format::manifest::Repaired;
 pub use log::SyncPolicy;
+pub use recovery::check::check;
+pub use recovery::repair::{Fate, KeyFate, RepairReport, Way, repair};
+pub use recovery::report::{CheckReport, Class, FileReport, LostKey, Place, Verdict, show_key};
 pub use recovery::restore::{RestoreOptions, Restored, restore};
-pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{DamagedSnapshot, LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
 pub use store::Record;

@@ -2,6 +2,8 @@
 
 mod check;
 mod config;
+mod progress;
+mod repair;
 mod restore;
 mod serve;
 
@@ -16,7 +18,8 @@ use crate::args::{Cli, Command};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Some(Command::Check { dir }) => check::run(dir),
+        Some(Command::Check { dir, output }) => check::run(dir, *output),
+        Some(Command::Repair(args)) => repair::run(args),
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),
