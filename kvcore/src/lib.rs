@@ -48,7 +48,7 @@ pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
     BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
-    SnapshotInfo, Status,
+    SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep,
 };
 pub use format::manifest::Repaired;
 pub use log::SyncPolicy;

@@ -51,10 +51,7 @@ pub fn look_at_snapshot(
     named: Option<&SnapshotRef>,
     store_id: Option<StoreId>,
 ) -> SnapshotAt {
-    let (start, end) = match FileName::parse(name) {
-        FileName::Snapshot { start, end } => (start, end),
-        _ => (Revision::NONE, Revision::NONE),
-    };
+    let (start, end) = revisions(name);
     let mut looked = SnapshotAt {
         name: name.to_owned(),
         start,
@@ -66,7 +63,18 @@ pub fn look_at_snapshot(
     };
     match disk.open_read(name) {
         Ok(file) => {
-            judge(&mut looked, file.as_ref(), named, store_id);
+            if let Err(error) = file.settle() {
+                looked.report = FileReport::new(name, Class::Corrupt, error.to_string());
+            } else {
+                looked.report = judge_snapshot(name, file.as_ref(), named, store_id);
+            }
+            match header_of(file.as_ref()) {
+                Ok(header) => looked.header = Some(header),
+                Err(ReadError::Damaged { what, .. }) if what.contains("newer kvd") => {
+                    looked.newer = Some(what);
+                }
+                Err(_) => {}
+            }
             looked.file = Some(file);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -80,65 +88,78 @@ pub fn look_at_snapshot(
     looked
 }
 
-fn judge(
-    looked: &mut SnapshotAt,
+fn revisions(name: &str) -> (Revision, Revision) {
+    match FileName::parse(name) {
+        FileName::Snapshot { start, end } => (start, end),
+        _ => (Revision::NONE, Revision::NONE),
+    }
+}
+
+fn header_of(file: &dyn ReadFile) -> Result<SnapshotHeader, ReadError> {
+    let mut head = [0; SNAPSHOT_HEADER_BYTES];
+    file.read_exact_at(0, &mut head).map_err(ReadError::Io)?;
+    SnapshotHeader::decode(&head).map_err(|error| {
+        let newer = if error.is_newer() {
+            " (written by a newer kvd)"
+        } else {
+            ""
+        };
+        ReadError::damaged(0, format!("{error}{newer}"))
+    })
+}
+
+/// Reads a whole snapshot, and says what it is and where it is damaged.
+pub fn judge_snapshot(
+    name: &str,
     file: &dyn ReadFile,
     named: Option<&SnapshotRef>,
     store_id: Option<StoreId>,
-) {
-    let mut head = [0; SNAPSHOT_HEADER_BYTES];
-    let opened = file
-        .settle()
-        .and_then(|()| file.read_exact_at(0, &mut head));
-    let damage = |offset, what: String| vec![Place::new(offset, offset, what)];
-    if let Err(error) = opened {
-        looked.report.class = Class::Corrupt;
-        looked.report.places = damage(0, error.to_string());
-        return;
-    }
-    match SnapshotHeader::decode(&head) {
-        Ok(header) => looked.header = Some(header),
-        Err(error) => {
-            looked.newer = error.is_newer().then(|| error.to_string());
-            looked.report.class = Class::Corrupt;
-            looked.report.places = damage(0, error.to_string());
-            looked.report.places[0].open = true;
-            return;
-        }
-    }
-    let header = looked.header.expect("just put");
-    if Some(header.store_id) != store_id {
-        looked.report.class = Class::Foreign;
-        looked.report.note = format!("it belongs to store {}", header.store_id);
-        return;
-    }
-    let report = &mut looked.report;
-    (report.first_revision, report.last_revision) = (looked.start, looked.end);
+) -> FileReport {
+    let (start, end) = revisions(name);
+    let mut report = FileReport::new(name, Class::Clean, "");
+    (report.first_revision, report.last_revision) = (start, end);
     report.bytes = file.size();
     match verify(file) {
-        Ok((_, end, crc)) => {
+        Ok((header, ..)) if Some(header.store_id) != store_id => {
+            report.class = Class::Foreign;
+            report.note = format!("it belongs to store {}", header.store_id);
+        }
+        Ok((header, found, crc)) => {
             let renamed = header.purpose != Purpose::Snapshot
-                || (header.start, end.end.end) != (looked.start, looked.end);
+                || (header.start, found.end.end) != (start, end);
             let other = named.is_some_and(|named| named.crc != crc || named.bytes != file.size());
             if renamed || other {
                 report.class = Class::Duplicate;
                 report.note = "it is whole, but another one than its name and MANIFEST say".into();
             } else {
-                report.note = format!("{} records", end.end.records);
+                report.note = format!("{} records", found.end.records);
             }
         }
-        Err(ReadError::Damaged { offset, what }) => {
+        Err(error) => {
             report.class = Class::Corrupt;
-            report.places = sift_snapshot(file, &header, &mut |_, _, _| ());
+            let header = header_of(file).ok();
+            if header.is_some_and(|header| Some(header.store_id) != store_id) {
+                report.class = Class::Foreign;
+            } else if let Some(header) = header {
+                report.places = sift_snapshot(file, &header, &mut |_, _, _| ());
+            }
             if report.places.is_empty() {
-                report.places = damage(offset, what);
+                report.places.push(place_of(error, header.is_none()));
             }
         }
-        Err(ReadError::Io(error)) => {
-            report.class = Class::Corrupt;
-            report.places = sift_snapshot(file, &header, &mut |_, _, _| ());
-            report.places.extend(damage(0, error.to_string()));
-        }
+    }
+    report
+}
+
+fn place_of(error: ReadError, all: bool) -> Place {
+    let (offset, what) = match error {
+        ReadError::Damaged { offset, what } => (offset, what),
+        ReadError::Io(error) => (0, error.to_string()),
+    };
+    Place {
+        open: all,
+        all_keys: !all,
+        ..Place::new(offset, offset, what)
     }
 }
 
