@@ -15,9 +15,9 @@ fn what_is_damaged_is_named_and_is_no_success() {
     run(&fake, &["verify", "--rate", "1KiB", "-o", "jsonl"])
         .exits(1)
         .prints(concat!(
-            r#"{"bytes":300,"damages":[{"detail":"one bit is wrong","file":"one","#,
-            r#""first_revision":5,"keys":[{"key":"colour"}],"last_revision":5,"#,
-            r#""lost_records":0,"offset":77}]}"#,
+            r#"{"bytes":300,"damages":[{"file":"one","offset":77,"first_revision":5,"#,
+            r#""last_revision":5,"lost_records":0,"detail":"one bit is wrong","#,
+            r#""keys":[{"key":"colour"}]}]}"#,
             "\n"
         ));
 }

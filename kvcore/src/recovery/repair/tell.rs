@@ -214,7 +214,7 @@ impl fmt::Display for RepairReport {
         }
         write!(
             f,
-            "  keeps {} records as of revision {}; {} revisions are lost",
+            "  keeps {} records as of revision {}; revisions lost: {}",
             self.records, self.revision, self.lost
         )
     }
