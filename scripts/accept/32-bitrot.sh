@@ -16,7 +16,7 @@ fact records "$COUNT"
 # Every value occurs once, so that the place to damage can be found by its text.
 records() { awk -v n="$COUNT" 'BEGIN { for (i = 1; i <= n; i++) printf "key-%07d\tvalue-of-%07d\n", i, i }'; }
 records | sed 's/^/set /; s/\t/ /' >"$WORK/script"
-FLAGS=()
+FLAGS=(--set log.segment_bytes=16MiB --set limits.batch_bytes=2MiB)
 if [ "$COUNT" -lt 100000 ]; then
     FLAGS=(--set log.segment_bytes=1MiB --set limits.batch_bytes=64KiB --set limits.value_bytes=32KiB)
 fi
