@@ -17,10 +17,11 @@ use std::thread;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream as _, StreamExt as _};
-use kvd::accept::{accept, listen};
+use kvd::accept::accept;
 use kvd::connection::Caps;
 use kvd::runtime::Cores;
 use kvd::serve::Http2;
+use kvd::socket::Listener;
 use kvproto::v1::kv_service_server::{KvService, KvServiceServer};
 use kvproto::v1::{self, operation::Operation as Op, operation_result::Result as OpResult};
 use tokio::sync::oneshot;
@@ -75,8 +76,9 @@ fn serve(
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = listen(address)?;
-        ready(listener.local_addr()?)?;
+        let listener = Listener::tcp(address)?;
+        let bound = listener.address()?.tcp().unwrap_or(address);
+        ready(bound)?;
         tokio::select! {
             () = accept(listener, cores.dealer(), Caps::new(CONNECTIONS, CONNECTIONS)) => {}
             _ = stop => {}

@@ -178,6 +178,7 @@ impl Refusal {
             ErrorReason::RangeTooLarge => "--chunked removes it in several steps",
             ErrorReason::NotAnInteger => "incr works on whole numbers written in decimal",
             ErrorReason::RequestIdReused => "this id belongs to another command",
+            ErrorReason::StoreMismatch => "`kvcli status` tells this store's id",
             ErrorReason::UnknownOutcome => "read the key to see whether it was applied",
             ErrorReason::DataLoss => "see the server's log and `kvd check`",
             _ => return None,

@@ -11,6 +11,7 @@
 //! Data goes to standard output, everything else to standard error, and how it
 //! ended is the exit code (see [`failure::Exit`]).
 
+mod acknowledge;
 mod args;
 mod backup;
 mod bench;
@@ -31,6 +32,7 @@ mod script;
 mod settings;
 mod text;
 mod top;
+mod verify;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -90,6 +92,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Invocation::Completions(args) => package::completions(&args, &mut output),
         Invocation::Man(args) => package::man(&args, &mut output),
         Invocation::Backup(args) => block_on(backup::run(&settings, args, &mut output)),
+        Invocation::Verify(args) => block_on(verify::run(&settings, args, &mut output)),
+        Invocation::AcknowledgeRepair(args) => block_on(acknowledge::run(&settings, args)),
         Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }
 }

@@ -49,11 +49,14 @@ pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
     BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
-    SnapshotInfo, Status,
+    SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep,
 };
+pub use format::manifest::Repaired;
 pub use log::SyncPolicy;
+pub use recovery::check::check;
+pub use recovery::repair::{Fate, KeyFate, RepairReport, Way, repair};
+pub use recovery::report::{CheckReport, Class, FileReport, LostKey, Place, Verdict, show_key};
 pub use recovery::restore::{RestoreOptions, Restored, restore};
-pub use recovery::verify::{CheckReport, Verdict, check};
 pub use recovery::{DamagedSnapshot, LoadProgress, OpenError, OpenErrorKind, RecoverySummary};
 pub use recovery::{DumpOptions, DumpSummary, Dumped, dump};
 pub use store::Record;

@@ -16,7 +16,7 @@ use kvcore::format::checksum::Seed;
 use kvcore::format::frame::{
     FrameBuilder, FrameFields, FrameHead, FrameKind, FrameRead, SealPayload, read_frame,
 };
-use kvcore::format::manifest::{ClockPair, Manifest, SnapshotRef};
+use kvcore::format::manifest::{ClockPair, Manifest, Repaired, SnapshotRef};
 use kvcore::format::names::{
     FileName, LOCK, MANIFEST, quarantine_name, segment_name, snapshot_name, spare_name,
 };
@@ -350,7 +350,7 @@ fn every_code_has_a_golden_file() {
     }
 }
 
-fn manifests() -> [(&'static str, Manifest); 3] {
+fn manifests() -> [(&'static str, Manifest); 4] {
     let open = Manifest {
         store_id: STORE,
         generation: 17,
@@ -364,6 +364,7 @@ fn manifests() -> [(&'static str, Manifest); 3] {
         },
         clean: None,
         snapshots: Vec::new(),
+        repaired: None,
     };
     let clean = Manifest {
         clean: Some(Revision(999_990)),
@@ -386,7 +387,15 @@ fn manifests() -> [(&'static str, Manifest); 3] {
         }],
         ..clean.clone()
     };
+    let repaired = Manifest {
+        repaired: Some(Repaired {
+            wall_ms: 1_700_000_100_000,
+            lost: 12,
+        }),
+        ..full.clone()
+    };
     [
+        ("manifest-repaired.bin", repaired),
         ("manifest-open.bin", open),
         ("manifest-clean.bin", clean),
         ("manifest-gaps-snapshot.bin", full),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 use crate::config::value::{Size, Value as _};
@@ -35,10 +35,18 @@ pub enum Command {
     Check {
         /// The data directory.
         dir: PathBuf,
+        /// For people or for programs.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: ReportForm,
     },
     /// Show what the log of a store holds that no kvd has open, change by change, without
     /// changing anything. Exits with 0, or 65 if damage hides a part of it.
     Dump(DumpArgs),
+    /// Make a whole store out of a damaged one, in a new directory. The damaged one is read
+    /// and not changed. Without a way, --plan tells what each of them would keep.
+    /// Exits with 0, 65 if it cannot be repaired so, 75 if it is in use, 78 if the new
+    /// directory is not empty.
+    Repair(RepairArgs),
     /// Make a store out of a backup and the increments that follow it, in a new directory.
     /// Exits with 0, 65 if a file is damaged or does not belong to the others, 78 if what
     /// is asked for is not in them or the directory is not empty.
@@ -101,6 +109,42 @@ pub struct RestoreArgs {
     /// Segments of the new store: the same as log.segment_bytes.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = segment_size)]
     pub segment_bytes: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[command(
+    group = ArgGroup::new("what").args(["plan", "apply"]).required(true),
+    group = ArgGroup::new("way").args(["truncate_at_revision", "from_older_snapshot", "salvage"])
+)]
+pub struct RepairArgs {
+    /// The damaged data directory.
+    pub dir: PathBuf,
+    /// The new data directory: empty, or not there yet.
+    #[arg(long, value_name = "NEW")]
+    pub into: Option<PathBuf>,
+    /// Tell every hole, every key concerned and what would be kept; write nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// Write the new store.
+    #[arg(long, requires = "into", requires = "way")]
+    pub apply: bool,
+    /// Keep the state of this revision, if all up to it is whole.
+    #[arg(long, value_name = "N")]
+    pub truncate_at_revision: Option<u64>,
+    /// Begin with an older snapshot: keeps all if that and the log behind it are whole.
+    #[arg(long)]
+    pub from_older_snapshot: bool,
+    /// Keep whatever is whole.
+    #[arg(long)]
+    pub salvage: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    #[default]
+    Table,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -50,6 +50,12 @@ pub(crate) enum Invocation {
     /// The store goes on. `kvd restore` makes a new one of the file, and of the increments
     /// that follow it: the state of its last moment, or of any that an increment holds.
     Backup(crate::backup::Args),
+    /// Have the server read its files and check every checksum
+    ///
+    /// The store goes on. Exits with 0 if nothing is damaged, 1 if something is.
+    Verify(crate::verify::Args),
+    /// Say that you know what `kvd repair` left out of this store
+    AcknowledgeRepair(crate::acknowledge::Args),
     Bench(crate::bench::Args),
     Top(crate::top::Args),
     #[command(hide = true)]

@@ -57,6 +57,13 @@ impl Report {
                 ("snapshot_bytes", newest.bytes.into()),
             ]);
         }
+        if let Some(repaired) = status.repaired {
+            entries.extend([
+                ("repaired", true.into()),
+                ("repaired_at_ms", repaired.wall_time_ms.into()),
+                ("repaired_lost_revisions", repaired.lost_revisions.into()),
+            ]);
+        }
         if let Some(recovery) = status.recovery {
             entries.extend(recovery_entries(recovery));
         }

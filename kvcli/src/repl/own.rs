@@ -44,7 +44,7 @@ pub(super) fn parse(line: &str) -> Option<Result<Own<'_>, String>> {
         "help" | "\\help" | "\\?" => topic(rest),
         "quit" | "exit" | "\\q" => alone(Own::Quit),
         "\\watch" => watch(rest),
-        "backup" | "bench" | "top" | "completions" | "man" => {
+        "acknowledge-repair" | "backup" | "bench" | "top" | "verify" | "completions" | "man" => {
             Err(format!("{first} runs from the shell: kvcli {first}"))
         }
         _ if first.starts_with('\\') => Err(format!(

@@ -19,3 +19,4 @@ mod script_retry;
 mod terminal;
 mod top;
 mod txn;
+mod verify;

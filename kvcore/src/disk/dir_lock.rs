@@ -27,16 +27,32 @@ impl FileLock {
     pub(super) fn acquire(dir: &File) -> Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = File::from(openat(dir, LOCK, flags, Mode::RUSR | Mode::WUSR)?);
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held_by_another(&file)),
-            Err(error) => return Err(error.into()),
-        }
+        take(&file)?;
         // A hint: on a full disk the lock works without it.
         let _hint = file
             .set_len(0)
             .and_then(|()| file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
         Ok(Self { _held: file })
+    }
+
+    /// As `acquire`, without writing anything; None if there is no lock file.
+    pub(super) fn acquire_existing(dir: &File) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match openat(dir, LOCK, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        take(&file)?;
+        Ok(Some(Self { _held: file }))
+    }
+}
+
+fn take(file: &File) -> Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(held_by_another(file)),
+        Err(error) => Err(error.into()),
     }
 }
 

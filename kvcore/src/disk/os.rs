@@ -147,6 +147,11 @@ impl Disk for OsDisk {
         Ok(Box::new(lock))
     }
 
+    fn lock_for_reading(&self) -> Result<Option<Box<dyn DirLock>>> {
+        let lock = self.told("lock", "", FileLock::acquire_existing(&self.dir))?;
+        Ok(lock.map(|lock| Box::new(lock) as Box<dyn DirLock>))
+    }
+
     fn list(&self) -> Result<Vec<FileEntry>> {
         self.told("list", "", self.entries())
     }

@@ -59,6 +59,10 @@ pub trait Disk: Send + Sync + Debug {
     fn fs_kind(&self) -> io::Result<FsKind>;
     /// Takes the exclusive lock; `WouldBlock` if another holder exists.
     fn lock(&self) -> io::Result<Box<dyn DirLock>>;
+    /// As `lock`, without changing anything: nothing is locked where nobody ever was.
+    fn lock_for_reading(&self) -> io::Result<Option<Box<dyn DirLock>>> {
+        self.lock().map(Some)
+    }
     /// Sorted by name.
     fn list(&self) -> io::Result<Vec<FileEntry>>;
 

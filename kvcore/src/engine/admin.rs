@@ -1,5 +1,6 @@
 //! What operators ask.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -7,8 +8,9 @@ use super::Engine;
 use super::options::Options;
 use crate::base::revision::{Gap, Revision};
 use crate::commit::Error;
-use crate::format::manifest::SnapshotRef;
+use crate::format::manifest::{Repaired, SnapshotRef};
 use crate::log::SyncPolicy;
+use crate::log::rooms::Rank;
 use crate::recovery::RecoverySummary;
 
 /// Whether the store takes writes.
@@ -51,6 +53,8 @@ pub struct Status {
     /// The published ones, the newest last.
     pub snapshots: Vec<SnapshotRef>,
     pub recovery: RecoverySummary,
+    /// The store was made by a repair, and nobody has said yet that they know.
+    pub repaired: Option<Repaired>,
     pub counters: CounterValues,
 }
 
@@ -105,6 +109,7 @@ impl Engine {
             gaps: manifest.gaps,
             snapshots: manifest.snapshots,
             recovery: inner.recovery.clone(),
+            repaired: manifest.repaired,
             counters: self.counters(),
         }
     }
@@ -129,6 +134,23 @@ impl Engine {
             return EngineState::NoSpace { reason };
         }
         EngineState::Writable
+    }
+
+    /// Somebody knows what the repair that made this store left out: the status says so no
+    /// more. Durable when this returns; of a store that was not repaired, nothing happens.
+    ///
+    /// # Errors
+    /// MANIFEST cannot be written.
+    pub fn acknowledge_repair(&self) -> io::Result<()> {
+        let log = &self.inner.core.log;
+        if let Some(reason) = log.watermark.failure() {
+            return Err(io::Error::other(format!("the log has failed: {reason}")));
+        }
+        if log.manifest.get().repaired.is_none() {
+            return Ok(());
+        }
+        log.manifest
+            .publish(Rank::Ordinary, |manifest| manifest.repaired = None)
     }
 
     /// Does `revision` name something, or may it yet?

@@ -96,6 +96,30 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// Whether a newer kvd may have written this: nothing to repair, but to leave alone. A
+    /// version that no kvd will have for long is noise.
+    pub const fn is_newer(&self) -> bool {
+        if let Self::UnsupportedMajor {
+            major, supported, ..
+        } = self
+        {
+            return *major > *supported && *major < 256;
+        }
+        matches!(
+            self,
+            Self::UnknownSegmentFlags(_)
+                | Self::UnknownUnitKind { .. }
+                | Self::UnknownUnitFlags { .. }
+                | Self::UnknownOpCode { .. }
+                | Self::UnknownOpBits { .. }
+                | Self::UnknownCause { .. }
+                | Self::UnknownOutcome { .. }
+                | Self::UnknownManifestTag { .. }
+                | Self::UnknownSnapshotBlock { .. }
+                | Self::UnknownSnapshotPurpose { .. }
+        )
+    }
+
     /// Refuses `found` unless it lies between `min` and `max`, both allowed.
     pub(super) fn range(
         what: &'static str,

@@ -21,12 +21,14 @@
 //! * No head is ever all zero, so zeros mean "nothing was written here".
 
 mod builder;
+mod mend;
 mod read;
 mod seal;
 #[cfg(test)]
 mod tests;
 
 pub use builder::{FrameBuilder, FrameFields};
+pub use mend::{Body, Mended, mend_frame};
 pub use read::{FrameRead, probe_head, read_frame};
 pub use seal::{SEAL_BYTES, SEAL_FIELDS, SealPayload};
 

@@ -67,6 +67,15 @@ pub struct SnapshotRef {
     pub first_segment: u64,
 }
 
+/// The store was made by a repair, and nobody has said yet that they know what it left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// When, ms since the Unix epoch.
+    pub wall_ms: u64,
+    /// Revisions that were lost or cut off, as far as is known.
+    pub lost: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     pub store_id: StoreId,
@@ -84,6 +93,8 @@ pub struct Manifest {
     /// The last revision, if the store was closed cleanly; nothing while it is open.
     pub clean: Option<Revision>,
     pub snapshots: Vec<SnapshotRef>,
+    /// Until it is acknowledged.
+    pub repaired: Option<Repaired>,
 }
 
 impl Manifest {

@@ -26,6 +26,7 @@ mod error;
 pub mod field;
 pub mod frame;
 pub mod manifest;
+pub mod mend;
 pub mod names;
 pub mod outcome;
 pub mod segment_header;

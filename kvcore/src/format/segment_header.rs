@@ -23,6 +23,7 @@ use super::checksum::plain;
 use super::error::assert_writable;
 use super::field::Field;
 use super::frame::GROUP_ALIGN;
+use super::mend::{Flip, one_flip};
 use super::{FormatError, NUMBER_CAP, StoreId};
 use crate::base::revision::{Gap, Revision};
 
@@ -186,6 +187,24 @@ impl SegmentHeader {
         };
         header.rules()?;
         Ok(header)
+    }
+
+    /// The page as it was before one bit of it was flipped, if that explains why it is not
+    /// a header.
+    pub fn mend(bytes: &[u8]) -> Option<Vec<u8>> {
+        let page = bytes.first_chunk::<SEGMENT_HEADER_BYTES>()?;
+        let (covered, _) = page.split_at_checked(CRC.at)?;
+        let stored = CRC.u32(page);
+        let flip = one_flip(stored, Self::crc_of(page), covered.len())?;
+        let mut page = page.to_vec();
+        match flip {
+            Flip::Checksum => {
+                let crc = Self::crc_of(&page);
+                CRC.put(&mut page, &crc.to_le_bytes());
+            }
+            Flip::Covered { byte, bit } => *page.get_mut(byte)? ^= 1_u8.checked_shl(bit)?,
+        }
+        Self::decode(&page).ok().map(|_| page)
     }
 
     /// The header's checksum, which is the link of the segment's first frame.

@@ -94,6 +94,20 @@ impl Catalog {
         })
     }
 
+    /// Keeps one segment, and those after it, in place. None if it is gone.
+    pub fn pin_segment(&self, sequence: u64) -> Option<Pin<'_>> {
+        let mut inner = self.inner.lock();
+        inner
+            .segments
+            .iter()
+            .find(|entry| entry.sequence == sequence)?;
+        *inner.pins.entry(sequence).or_default() += 1;
+        Some(Pin {
+            catalog: self,
+            sequence,
+        })
+    }
+
     /// Gives up those below `sequence`, but none that is pinned and not the last of all:
     /// from now on nobody can pin them. Returns the first that stays.
     pub fn retire(&self, sequence: u64) -> u64 {
@@ -229,5 +243,11 @@ mod tests {
         assert_eq!(catalog.retire(6), 4);
         drop(other);
         assert_eq!(catalog.retire(5), 5);
+        assert!(catalog.pin_segment(4).is_none());
+        let pin = catalog.pin_segment(5);
+        assert!(pin.is_some());
+        assert_eq!(catalog.retire(6), 5);
+        drop(pin);
+        assert_eq!(catalog.retire(6), 6);
     }
 }

@@ -8,7 +8,7 @@ use super::error::OpenError;
 use super::survey::SegmentFound;
 use crate::base::broken;
 use crate::base::revision::Revision;
-use crate::format::segment_header::PreviousEnd;
+use crate::format::segment_header::{PreviousEnd, SegmentHeader};
 use crate::log::reader::{Evidence, Stop, Walk, search, walk};
 
 /// How the newest segment ends.
@@ -60,9 +60,19 @@ pub fn newest(
     bytes: &[u8],
     known_durable: Revision,
 ) -> Result<Newest, OpenError> {
-    let walk = walk(bytes, &found.header, None);
+    judge_newest(&found.name, &found.header, bytes, known_durable)
+}
+
+/// As [`newest`], of a segment that nothing else is known of.
+pub fn judge_newest(
+    name: &str,
+    header: &SegmentHeader,
+    bytes: &[u8],
+    known_durable: Revision,
+) -> Result<Newest, OpenError> {
+    let walk = walk(bytes, header, None);
     let expected = walk.last_revision.next();
-    let evidence = search(bytes, walk.end, &found.header, expected);
+    let evidence = search(bytes, walk.end, header, expected);
     let durable = known_durable.max(walk.durable).max(evidence.durable);
     let believe_any_end = broken::is(broken::Build::TruncateOnAnyBadCrc);
     if let Stop::Bad {
@@ -73,7 +83,7 @@ pub fn newest(
         && !believe_any_end
     {
         let what = format!("{reason}; no interrupted write looks like this: it is corruption");
-        return Err(OpenError::damaged(&found.name, walk.end, what));
+        return Err(OpenError::damaged(name, walk.end, what));
     }
     if durable >= expected && !believe_any_end {
         let what = format!(
@@ -81,7 +91,7 @@ pub fn newest(
              are damaged or lost: this is corruption, not a torn tail",
             describe(&walk.stop)
         );
-        return Err(OpenError::damaged(&found.name, walk.end, what));
+        return Err(OpenError::damaged(name, walk.end, what));
     }
     let tail = judge(&walk, &evidence);
     Ok(Newest { walk, tail })

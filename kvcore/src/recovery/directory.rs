@@ -26,3 +26,17 @@ pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn DirLock>, OpenError> {
         },
     })
 }
+
+/// The lock of a directory in which nothing is to be changed.
+pub(crate) fn lock_for_reading(disk: &dyn Disk) -> Result<Option<Box<dyn DirLock>>, OpenError> {
+    match disk.lock_for_reading() {
+        Ok(lock) => Ok(lock),
+        Err(source) if source.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Locked {
+            dir: disk.describe(),
+        }),
+        Err(source) => Err(OpenError::Io {
+            what: format!("cannot lock {}", disk.describe()),
+            source,
+        }),
+    }
+}

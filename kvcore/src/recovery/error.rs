@@ -38,6 +38,8 @@ pub enum OpenError {
         offset: u64,
         what: String,
     },
+    #[error("{0}; nothing was written")]
+    Unrepairable(String),
     #[error("{what}: {source}")]
     Io {
         what: String,
@@ -51,7 +53,9 @@ impl OpenError {
         match self {
             Self::Options(_) => OpenErrorKind::Options,
             Self::Locked { .. } => OpenErrorKind::Locked,
-            Self::Damaged { .. } | Self::BadBackup { .. } => OpenErrorKind::Damaged,
+            Self::Damaged { .. } | Self::BadBackup { .. } | Self::Unrepairable(_) => {
+                OpenErrorKind::Damaged
+            }
             Self::Io { .. } => OpenErrorKind::Io,
         }
     }

@@ -270,6 +270,7 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
         clock: pair,
         clean: None,
         snapshots: Vec::new(),
+        repaired: None,
     };
     let plan = Plan {
         sequence: 1,

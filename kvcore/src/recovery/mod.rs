@@ -15,18 +15,24 @@
 //! - a revision never names two units: after an unclean start numbering jumps.
 
 pub mod base;
+pub mod check;
 pub mod classify;
 pub mod directory;
 pub mod dump;
 pub mod error;
 pub mod fresh;
+pub mod inspect;
 pub mod load;
 pub mod rebuild;
+pub mod repair;
 pub mod replay;
+pub mod report;
 pub mod restore;
+pub mod sift;
+pub mod sift_snapshot;
 pub mod summary;
 pub mod survey;
-pub mod verify;
+pub mod through;
 
 pub use base::DamagedSnapshot;
 pub use dump::{DumpOptions, DumpSummary, Dumped, dump};

@@ -13,21 +13,25 @@ use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
 use super::replay::Target;
 use crate::base::engine_clock::Moment;
-use crate::base::revision::Revision;
+use crate::base::entropy::Entropy;
+use crate::base::limits::{Limits, SHARDS};
+use crate::base::revision::{Gap, Revision};
+use crate::dedup::{Table, Window};
 use crate::disk::{Disk, Environment, LogIo};
 use crate::format::StoreId;
-use crate::format::manifest::{ClockPair, Manifest, SnapshotRef};
+use crate::format::manifest::{ClockPair, Manifest, Repaired, SnapshotRef};
 use crate::format::names::{MANIFEST, snapshot_name, temporary_name};
 use crate::format::snapshot::{Purpose, SnapshotHeader};
 use crate::log::ledger::Ledger;
 use crate::log::spares::Spares;
 use crate::snapshot::{ReadError, Source, verify, write};
+use crate::store::{Memory, Shards};
 
 /// Keys that are taken from the index at once.
 const PAGE: usize = 1000;
 
 /// What the new store takes over from the old one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Heritage {
     pub store_id: StoreId,
     /// The state in memory is that of this revision.
@@ -36,15 +40,20 @@ pub struct Heritage {
     pub numbered: Revision,
     /// Its clocks, read together: deadlines are on the engine's.
     pub clock: Moment,
+    /// Revisions up to there that name nothing, ascending and apart from each other.
+    pub gaps: Vec<Gap>,
+    /// It is made by a repair.
+    pub repaired: Option<Repaired>,
 }
 
-/// Makes the store. Nothing else may be in the directory.
+/// Makes the store, and says where its numbering goes on. Nothing else may be in the
+/// directory.
 pub fn rebuild(
     environment: &Environment,
     segment_bytes: u64,
     target: &Target,
     heritage: &Heritage,
-) -> Result<SnapshotRef, OpenError> {
+) -> Result<Numbering, OpenError> {
     let snapshot = write_snapshot(environment, target, heritage)?;
     let disk = &environment.disk;
     let Moment { engine_ms, wall_ms } = heritage.clock;
@@ -53,17 +62,21 @@ pub fn rebuild(
     let numbering = Numbering::after(heritage.at, numbered, false);
     let clock = ClockPair { engine_ms, wall_ms };
     let before = Revision(numbering.next.0 - 1);
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         store_id: heritage.store_id,
         generation: 1,
         first_segment: 1,
         newest_segment: 1,
         durable: before,
-        gaps: numbering.gap.into_iter().collect(),
+        gaps: heritage.gaps.clone(),
         clock,
         clean: Some(before),
-        snapshots: vec![snapshot.clone()],
+        snapshots: vec![snapshot],
+        repaired: heritage.repaired,
     };
+    if let Some(gap) = numbering.gap {
+        manifest.add_gap(gap);
+    }
     let plan = Plan {
         sequence: 1,
         previous: None,
@@ -82,7 +95,33 @@ pub fn rebuild(
     drop(fresh::create(disk, &spares, &manifest, &plan)?);
     disk.replace(MANIFEST, &manifest.encode())
         .map_err(OpenError::io("cannot publish MANIFEST"))?;
-    Ok(snapshot)
+    Ok(numbering)
+}
+
+/// A name for a store that is not the one that it was made of.
+pub fn random_id(entropy: &dyn Entropy) -> Result<StoreId, OpenError> {
+    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&random()?.to_le_bytes());
+    id[8..].copy_from_slice(&random()?.to_le_bytes());
+    Ok(StoreId(id))
+}
+
+/// An empty memory to fill.
+pub fn fresh_target(entropy: &dyn Entropy) -> Result<Target, OpenError> {
+    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
+    let seeds = [random()?, random()?, random()?, random()?];
+    let limits = Limits::default();
+    let window = Window {
+        requests: limits.request_ids,
+        bytes: limits.request_id_bytes,
+        age_ms: limits.request_id_ms,
+    };
+    Ok(Target {
+        shards: Arc::new(Shards::new(SHARDS, seeds)),
+        memory: Arc::new(Memory::new(None)),
+        requests: Arc::new(Table::new(window, seeds)),
+    })
 }
 
 fn random(environment: &Environment) -> Result<u64, OpenError> {

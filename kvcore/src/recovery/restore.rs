@@ -18,16 +18,14 @@ use std::sync::Arc;
 
 use super::base::put;
 use super::error::OpenError;
-use super::rebuild::{Heritage, empty_directory, rebuild};
+use super::rebuild::{Heritage, empty_directory, fresh_target, random_id, rebuild};
 use super::replay::{Target, redo, remember};
 use super::summary::LoadProgress;
 use crate::base::clock::SystemClock;
 use crate::base::engine_clock::Moment;
 use crate::base::entropy::{Entropy, SystemEntropy};
-use crate::base::limits::{Limits, SHARDS};
 use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
-use crate::dedup::{Table, Window};
 use crate::disk::{Environment, ReadFile, plain_file};
 use crate::format::StoreId;
 use crate::format::snapshot::{
@@ -35,7 +33,6 @@ use crate::format::snapshot::{
 };
 use crate::format::unit::{check_units, units};
 use crate::snapshot::{Block, ReadError, Reader};
-use crate::store::{Memory, Shards};
 
 /// What to bring back.
 #[derive(Clone, Debug, Default)]
@@ -118,14 +115,16 @@ pub fn restore(
         at,
         numbered: last,
         clock: moment(&full.header, engine_ms),
+        gaps: Vec::new(),
+        repaired: None,
     };
     let segment_bytes = options.segment_bytes.unwrap_or(64 << 20);
-    rebuild(&environment, segment_bytes, &target, &heritage)?;
+    let numbering = rebuild(&environment, segment_bytes, &target, &heritage)?;
     Ok(Restored {
         store_id: heritage.store_id.to_string(),
         revision: at,
         records: target.shards.keys(),
-        next_revision: last.max(at).plus(Revision::JUMP),
+        next_revision: numbering.next,
     })
 }
 
@@ -350,27 +349,7 @@ fn store_id(full: &Piece, entropy: &dyn Entropy) -> Result<StoreId, OpenError> {
     if !full.end.beyond_log {
         return Ok(full.header.store_id);
     }
-    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&random()?.to_le_bytes());
-    id[8..].copy_from_slice(&random()?.to_le_bytes());
-    Ok(StoreId(id))
-}
-
-fn fresh_target(entropy: &dyn Entropy) -> Result<Target, OpenError> {
-    let random = || entropy.u64().map_err(OpenError::io("no random numbers"));
-    let seeds = [random()?, random()?, random()?, random()?];
-    let limits = Limits::default();
-    let window = Window {
-        requests: limits.request_ids,
-        bytes: limits.request_id_bytes,
-        age_ms: limits.request_id_ms,
-    };
-    Ok(Target {
-        shards: Arc::new(Shards::new(SHARDS, seeds)),
-        memory: Arc::new(Memory::new(None)),
-        requests: Arc::new(Table::new(window, seeds)),
-    })
+    random_id(entropy)
 }
 
 fn refused(name: &str, error: ReadError) -> OpenError {

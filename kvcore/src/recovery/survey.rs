@@ -102,7 +102,7 @@ fn leftovers(
         .collect()
 }
 
-fn read_manifest(disk: &Arc<dyn Disk>) -> Result<Manifest, OpenError> {
+pub fn read_manifest(disk: &Arc<dyn Disk>) -> Result<Manifest, OpenError> {
     let file = disk
         .open_read(MANIFEST)
         .map_err(OpenError::io("cannot open MANIFEST"))?;

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 pub use kvcore::{
     Action, Compare, Condition, Expire, ExpireCondition, Expiry, Increment, KeyRange, Mutation,
-    Operator, Outcome, Page, PageLimit, Record, RequestId, Target, Txn, TxnBranch, TxnLimits,
-    TxnOp, TxnOutcome, TxnResult,
+    Operator, Outcome, Page, PageLimit, Place, Record, Repaired, RequestId, Target, Txn, TxnBranch,
+    TxnLimits, TxnOp, TxnOutcome, TxnResult, VerifyStep,
 };
 
 /// A place in the order of changes; 0 is none.
@@ -200,6 +200,15 @@ pub trait Store: Clone + Send + Sync + 'static {
         after: Option<Revision>,
         sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), Error>;
+    /// Reads what is on disk, at no more than `rate` bytes in a second, and tells how far it
+    /// is and what is damaged. Blocks until that is done, or `tell` fails.
+    fn verify(
+        &self,
+        rate: Option<u64>,
+        tell: &mut (dyn FnMut(VerifyStep) -> std::io::Result<()> + Send),
+    ) -> Result<(), Error>;
+    /// Somebody knows what a repair left out. Blocks until that is durable.
+    fn acknowledge_repair(&self) -> Result<(), Error>;
     /// Makes a snapshot now. Blocks until it counts.
     fn snapshot(&self) -> Result<Snapshot, Error>;
     /// Changes the limit on memory.
@@ -243,6 +252,10 @@ pub enum ErrorKind {
     SnapshotFailed,
     /// A backup ended before it was whole.
     BackupFailed,
+    /// A check of the files did not come to its end.
+    VerifyFailed,
+    /// The acknowledgement of a repair could not be written.
+    NotAcknowledged,
     /// The log does not reach back that far any more.
     Compacted,
     /// The caller's deadline passed before anything was applied.
@@ -317,6 +330,8 @@ pub struct Status {
     /// Those on disk that count, the newest last.
     pub snapshots: Vec<Snapshot>,
     pub recovery: Recovery,
+    /// It was made by a repair that nobody has acknowledged yet.
+    pub repaired: Option<Repaired>,
     pub counters: Counters,
 }
 

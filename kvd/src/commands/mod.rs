@@ -3,6 +3,8 @@
 mod check;
 mod config;
 mod dump;
+mod progress;
+mod repair;
 mod restore;
 mod serve;
 
@@ -19,8 +21,9 @@ use crate::exit::{Exit, Failure};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Some(Command::Check { dir }) => check::run(dir),
         Some(Command::Dump(args)) => dump::run(args),
+        Some(Command::Check { dir, output }) => check::run(dir, *output),
+        Some(Command::Repair(args)) => repair::run(args),
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),

@@ -1,12 +1,11 @@
 //! `kvd restore --from FILE... --into DIR`.
 
-use std::cell::Cell;
-use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
-use kvcore::{LoadProgress, RestoreOptions, Revision};
+use kvcore::{RestoreOptions, Revision};
 
+use super::progress::Progress;
 use super::say;
 use crate::args::RestoreArgs;
 use crate::backend::embedded;
@@ -36,28 +35,4 @@ pub(super) fn run(args: &RestoreArgs) -> Result<ExitCode, Failure> {
         args.into.display(),
     ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// How far a file was read, on a terminal: one line that is written over.
-#[derive(Default)]
-struct Progress {
-    percent: Cell<Option<u64>>,
-}
-
-impl Progress {
-    fn show(&self, read: LoadProgress) {
-        let percent = read.bytes_done.saturating_mul(100) / read.bytes_total.max(1);
-        let mut err = std::io::stderr().lock();
-        if self.percent.get() == Some(percent) || !err.is_terminal() {
-            return;
-        }
-        self.percent.set(Some(percent));
-        let _ = write!(err, "\rreading {percent:>3} %");
-    }
-
-    fn clear(&self) {
-        if self.percent.take().is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
-        }
-    }
 }

@@ -18,6 +18,7 @@ use super::limits::{
 };
 use super::operations::not_yet;
 use super::status::Refusal;
+use super::verify;
 use crate::backend::{self, Durability, ReadLevel, State, Store};
 use crate::config::value::Value as _;
 use crate::telemetry::stats::Rpc;
@@ -99,6 +100,10 @@ impl<S: Store> Core<S> {
             data_dir: status.dir.display().to_string(),
             recovery: Some(recovery(&status.recovery)),
             snapshots: status.snapshots.iter().map(snapshot).collect(),
+            repaired: status.repaired.map(|repaired| v1::RepairReport {
+                wall_time_ms: signed(repaired.wall_ms),
+                lost_revisions: signed(repaired.lost),
+            }),
             ..common
         }
     }
@@ -225,6 +230,30 @@ impl<S: Store> Core<S> {
     }
 }
 
+impl<S: Store> Core<S> {
+    /// On a thread that may wait for the disk.
+    async fn acknowledge_repair(
+        &self,
+        request: &v1::AcknowledgeRepairRequest,
+    ) -> Result<v1::AcknowledgeRepairResponse, Refusal> {
+        let store = self.store()?.clone();
+        let id = store.status().store_id;
+        if request.store_id != id {
+            let what = format!("this is store {id}, not {:?}", request.store_id);
+            return Err(Refusal::new(Reason::StoreMismatch, what).field("store_id"));
+        }
+        let done = tokio::task::spawn_blocking(move || store.acknowledge_repair()).await;
+        done.unwrap_or_else(|_| {
+            let what = "the thread that wrote the acknowledgement ended";
+            let kind = backend::ErrorKind::NotAcknowledged;
+            Err(backend::Error::new(kind, what))
+        })?;
+        Ok(v1::AcknowledgeRepairResponse {
+            header: Some(self.state_header()),
+        })
+    }
+}
+
 fn millis(time: std::time::Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
@@ -252,7 +281,16 @@ fn state(status: &backend::Status, draining: bool) -> (v1::ServerState, String) 
             v1::ServerState::Draining,
             "the server is stopping".to_owned(),
         ),
-        State::Writable => (v1::ServerState::Serving, String::new()),
+        State::Writable => match status.repaired {
+            None => (v1::ServerState::Serving, String::new()),
+            Some(repaired) => (
+                v1::ServerState::Serving,
+                format!(
+                    "repaired: {} revisions were left out; AcknowledgeRepair says that this is known",
+                    repaired.lost
+                ),
+            ),
+        },
     }
 }
 
@@ -339,9 +377,9 @@ impl<S: Store> AdminService for Admin<S> {
 
     async fn verify(
         &self,
-        _: Request<v1::VerifyRequest>,
+        request: Request<v1::VerifyRequest>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
-        self.not_yet("Verify")
+        verify::begin(&self.core, request.get_ref())
     }
 
     async fn hash(
@@ -360,9 +398,11 @@ impl<S: Store> AdminService for Admin<S> {
 
     async fn acknowledge_repair(
         &self,
-        _: Request<v1::AcknowledgeRepairRequest>,
+        request: Request<v1::AcknowledgeRepairRequest>,
     ) -> Result<Response<v1::AcknowledgeRepairResponse>, Status> {
-        self.not_yet("AcknowledgeRepair")
+        let core = &*self.core;
+        let call = core.begin(Rpc::AcknowledgeRepair);
+        answer(call, core.acknowledge_repair(request.get_ref()).await)
     }
 
     async fn reload(

@@ -44,6 +44,8 @@ pub struct Shared<S> {
     pub draining: watch::Sender<bool>,
     /// Backups under way.
     pub backups: AtomicUsize,
+    /// Checks of the files under way.
+    pub verifies: AtomicUsize,
     /// First bytes of the store's id, which every position carries.
     tag: OnceLock<[u8; 8]>,
 }
@@ -59,6 +61,7 @@ impl<S: Store> Shared<S> {
             started: Instant::now(),
             draining: watch::Sender::new(false),
             backups: AtomicUsize::new(0),
+            verifies: AtomicUsize::new(0),
             tag: OnceLock::new(),
         }
     }

@@ -59,9 +59,10 @@ pub const fn code_of(reason: Reason) -> Code {
         | Reason::NestedTooDeep => Code::InvalidArgument,
         Reason::RequestIdReused | Reason::LeaseExists => Code::AlreadyExists,
         Reason::LeaseNotFound => Code::NotFound,
-        Reason::NotAnInteger | Reason::NotConfigured | Reason::RangeTooLarge => {
-            Code::FailedPrecondition
-        }
+        Reason::NotAnInteger
+        | Reason::NotConfigured
+        | Reason::RangeTooLarge
+        | Reason::StoreMismatch => Code::FailedPrecondition,
         Reason::OutOfBounds | Reason::FutureRevision | Reason::RevisionLost | Reason::Compacted => {
             Code::OutOfRange
         }
@@ -284,7 +285,10 @@ impl From<Error> for Refusal {
             ErrorKind::BadTtl => (Reason::BadTtl, "expiry"),
             ErrorKind::BadNumber => (Reason::BadNumber, ""),
             ErrorKind::NestedTooDeep => (Reason::NestedTooDeep, ""),
-            ErrorKind::SnapshotFailed | ErrorKind::BackupFailed => (Reason::Internal, ""),
+            ErrorKind::SnapshotFailed
+            | ErrorKind::BackupFailed
+            | ErrorKind::VerifyFailed
+            | ErrorKind::NotAcknowledged => (Reason::Internal, ""),
             ErrorKind::Compacted => (Reason::Compacted, "after_revision"),
             ErrorKind::Deadline => (Reason::Deadline, ""),
         };

@@ -30,12 +30,14 @@ pub enum Rpc {
     Hash,
     CreateSnapshot,
     Backup,
+    Verify,
+    AcknowledgeRepair,
     /// Declared, not built.
     NotYet,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -55,6 +57,8 @@ impl Rpc {
         Self::Hash,
         Self::CreateSnapshot,
         Self::Backup,
+        Self::Verify,
+        Self::AcknowledgeRepair,
         Self::NotYet,
     ];
 
@@ -79,6 +83,8 @@ impl Rpc {
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::Backup => "Backup",
+            Self::Verify => "Verify",
+            Self::AcknowledgeRepair => "AcknowledgeRepair",
             Self::NotYet => "not_yet",
         }
     }

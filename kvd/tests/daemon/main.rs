@@ -29,6 +29,8 @@ mod ranges;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod service_manager;

@@ -285,11 +285,45 @@ impl AdminService for Service {
         Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
     }
 
+    /// Two files. At 1 KiB per second one is damaged; at 2 the last message does not come, at
+    /// 3 comes a refusal.
     async fn verify(
         &self,
-        _: Request<v1::VerifyRequest>,
+        request: Request<v1::VerifyRequest>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
-        not_yet()
+        let rate = request.get_ref().bytes_per_second;
+        let message = |file: &str, bytes_done| v1::VerifyResponse {
+            file: file.to_owned(),
+            bytes_done,
+            bytes_total: 300,
+            ..v1::VerifyResponse::default()
+        };
+        let mut messages = vec![Ok(message("one", 100))];
+        if rate == 1 << 10 {
+            let mut bad = message("one", 100);
+            bad.damages = vec![v1::Damage {
+                file: "one".to_owned(),
+                offset: 77,
+                detail: "one bit is wrong".to_owned(),
+                first_revision: 5,
+                last_revision: 5,
+                keys: vec![b"colour"[..].into()],
+                lost_records: 0,
+            }];
+            messages.push(Ok(bad));
+        }
+        if rate == 3 << 10 {
+            messages.push(Err(kvd_status(
+                Code::Unavailable,
+                ErrorReason::Draining,
+                "it is being closed",
+            )));
+        } else if rate != 2 << 10 {
+            let mut last = message("two", 300);
+            last.last = true;
+            messages.push(Ok(last));
+        }
+        Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
     }
 
     async fn hash(
@@ -305,9 +339,17 @@ impl AdminService for Service {
 
     async fn acknowledge_repair(
         &self,
-        _: Request<v1::AcknowledgeRepairRequest>,
+        request: Request<v1::AcknowledgeRepairRequest>,
     ) -> Result<Response<v1::AcknowledgeRepairResponse>, Status> {
-        not_yet()
+        if request.get_ref().store_id != "0123" {
+            let reason = ErrorReason::StoreMismatch;
+            return Err(kvd_status(
+                Code::FailedPrecondition,
+                reason,
+                "another store",
+            ));
+        }
+        Ok(Response::new(v1::AcknowledgeRepairResponse::default()))
     }
 
     async fn reload(

@@ -1,6 +1,6 @@
 //! The tagged fields of a MANIFEST.
 
-use super::{ClockPair, GAPS_CAP, Manifest, SNAPSHOTS_CAP, SnapshotRef, WHAT};
+use super::{ClockPair, GAPS_CAP, Manifest, Repaired, SNAPSHOTS_CAP, SnapshotRef, WHAT};
 use crate::base::revision::{Gap, Revision};
 use crate::format::cursor::Cursor;
 use crate::format::{FormatError, StoreId};
@@ -14,9 +14,10 @@ const CLOCK: u16 = 6;
 const CLEAN: u16 = 7;
 const GAPS: u16 = 8;
 const SNAPSHOT: u16 = 9;
+const REPAIRED: u16 = 10;
 
 /// Every tag with its name in `docs/format.md`, in order.
-pub const TAGS: [(u16, &str); 9] = [
+pub const TAGS: [(u16, &str); 10] = [
     (STORE_ID, "store_id"),
     (GENERATION, "generation"),
     (FIRST_SEGMENT, "first_segment"),
@@ -26,6 +27,7 @@ pub const TAGS: [(u16, &str); 9] = [
     (CLEAN, "clean"),
     (GAPS, "gaps"),
     (SNAPSHOT, "snapshot"),
+    (REPAIRED, "repaired"),
 ];
 
 /// Bytes of one gap.
@@ -43,6 +45,7 @@ struct Found {
     clean: Option<Revision>,
     gaps: Vec<Gap>,
     snapshots: Vec<SnapshotRef>,
+    repaired: Option<Repaired>,
 }
 
 impl Manifest {
@@ -64,6 +67,13 @@ impl Manifest {
         }
         for snapshot in &self.snapshots {
             snapshot.put(out);
+        }
+        if let Some(Repaired { wall_ms, lost }) = self.repaired {
+            put(
+                out,
+                REPAIRED,
+                &[&wall_ms.to_le_bytes(), &lost.to_le_bytes()],
+            );
         }
     }
 
@@ -111,6 +121,12 @@ impl Found {
                 FormatError::rule(more, WHAT, "it lists too many snapshots")?;
                 self.snapshots.push(SnapshotRef::read(field)?);
             }
+            REPAIRED => {
+                self.repaired = Some(Repaired {
+                    wall_ms: field.u64("time of a repair")?,
+                    lost: field.u64("revisions lost at a repair")?,
+                });
+            }
             _ => return Err(FormatError::UnknownManifestTag { tag, at }),
         }
         value.finish("MANIFEST field")
@@ -127,6 +143,7 @@ impl Found {
             clean: self.clean,
             gaps: self.gaps,
             snapshots: self.snapshots,
+            repaired: self.repaired,
         })
     }
 }

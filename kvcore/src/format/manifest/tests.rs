@@ -23,6 +23,7 @@ fn plain_manifest() -> Manifest {
         },
         clean: None,
         snapshots: Vec::new(),
+        repaired: None,
     }
 }
 
@@ -31,6 +32,10 @@ fn full_manifest() -> Manifest {
         gaps: vec![gap(10, 20), gap(22, 22)],
         clean: Some(Revision(77)),
         snapshots: vec![snapshot(30, 40), snapshot(50, 60)],
+        repaired: Some(Repaired {
+            wall_ms: 1_700_000_000_000,
+            lost: 3,
+        }),
         ..plain_manifest()
     }
 }
@@ -97,6 +102,7 @@ prop_compose! {
         clock: (u64, u64),
         clean in prop::option::of(0..NUMBER_CAP),
         snapshots in prop::collection::vec((0u64..1000, 0u64..1000), 0..3),
+        repaired in prop::option::of((any::<u64>(), any::<u64>())),
     ) -> Manifest {
         let mut at = 1;
         let gaps = steps.into_iter().map(|(apart, long)| {
@@ -114,6 +120,7 @@ prop_compose! {
             clock: ClockPair { engine_ms: clock.0, wall_ms: clock.1 },
             clean: clean.map(Revision),
             snapshots: snapshots.into_iter().map(|(at, n)| snapshot(at, at + n)).collect(),
+            repaired: repaired.map(|(wall_ms, lost)| Repaired { wall_ms, lost }),
         }
     }
 }
@@ -202,7 +209,7 @@ fn a_manifest_says_what_is_wrong_with_it() {
             with_fields(&plain[..plain.len() - 22]),
             "MANIFEST lacks the field clock",
         ),
-        (and(field(10, b"")), "unknown MANIFEST field 10 at byte 116"),
+        (and(field(11, b"")), "unknown MANIFEST field 11 at byte 116"),
         (and(field(6, &[0; 16])), "not in the order of their tags"),
         (and(field(7, &[0; 9])), "1 bytes follow byte 130"),
         (
@@ -236,8 +243,18 @@ fn a_manifest_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_repair_is_told_whole() {
+    let plain = fields_of(&plain_manifest());
+    let cut = with_fields(&[plain, field(10, &[0; 12])].concat());
+    assert!(said(&cut).contains("revisions lost at a repair at byte 130 needs 8 bytes"));
+}
+
+#[test]
 fn snapshots_are_bounded() {
-    let one = fields_of(&full_manifest());
+    let one = fields_of(&Manifest {
+        repaired: None,
+        ..full_manifest()
+    });
     let one = &one[one.len() - field_len(&snapshot(50, 60))..];
     let many = [fields_of(&plain_manifest()), one.repeat(SNAPSHOTS_CAP + 1)].concat();
     assert!(said(&with_fields(&many)).contains("too many snapshots"));

@@ -150,6 +150,16 @@ impl BlockHead {
         })
     }
 
+    /// The head that stands here, whatever it follows: for a search behind damage.
+    pub fn probe(head: &[u8; BLOCK_HEAD_BYTES], seed: Seed, offset: u64) -> Option<Self> {
+        // Rejects nearly everything, and costs less than the checksum.
+        let likely = RESERVED.first_non_zero(head).is_none() && kind(KIND.u8(head)).is_ok();
+        if !likely {
+            return None;
+        }
+        Self::decode(head, seed, offset, LINK.u32(head)).ok()
+    }
+
     /// Is this the payload that lies behind the head at `offset`?
     pub fn check_payload(
         &self,

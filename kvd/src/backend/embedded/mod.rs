@@ -15,7 +15,7 @@ use kvcore::{
 use super::{
     Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page, PageLimit, Patience,
     Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow, Revealed, Revision,
-    Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome,
+    Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome, VerifyStep,
 };
 use crate::config::Settings;
 use crate::config::value::{Damaged, Io, SuspectTail, Sync};
@@ -422,6 +422,22 @@ impl Store for Embedded {
     ) -> Result<(), Error> {
         self.0.backup(after.map(kvcore::Revision), sink)?;
         Ok(())
+    }
+
+    fn verify(
+        &self,
+        rate: Option<u64>,
+        tell: &mut (dyn FnMut(VerifyStep) -> std::io::Result<()> + Send),
+    ) -> Result<(), Error> {
+        self.0.verify(rate, tell)?;
+        Ok(())
+    }
+
+    fn acknowledge_repair(&self) -> Result<(), Error> {
+        self.0.acknowledge_repair().map_err(|error| {
+            let what = format!("the acknowledgement could not be written: {error}");
+            Error::new(ErrorKind::NotAcknowledged, what)
+        })
     }
 
     fn snapshot(&self) -> Result<Snapshot, Error> {

@@ -78,6 +78,7 @@ impl From<kvcore::Status> for Status {
                 snapshot: recovery.snapshot,
                 snapshot_records: recovery.snapshot_records,
             },
+            repaired: status.repaired,
             counters: Counters {
                 groups: status.counters.groups,
                 syncs: status.counters.syncs,
@@ -130,6 +131,16 @@ impl From<kvcore::BackupError> for Error {
             Failed::Compacted { .. } => ErrorKind::Compacted,
             Failed::Revision(error) => return error.into(),
             Failed::Io(_) => ErrorKind::BackupFailed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<kvcore::VerifyError> for Error {
+    fn from(error: kvcore::VerifyError) -> Self {
+        let kind = match error {
+            kvcore::VerifyError::Draining => ErrorKind::Draining,
+            kvcore::VerifyError::Io(_) => ErrorKind::VerifyFailed,
         };
         Self::new(kind, error.to_string())
     }

@@ -294,6 +294,7 @@ impl Store for Fake {
             dir: PathBuf::from("/nowhere"),
             snapshots: Vec::new(),
             recovery: Recovery::default(),
+            repaired: None,
             counters: Counters::default(),
         }
     }
@@ -304,6 +305,18 @@ impl Store for Fake {
         _sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), Error> {
         Err(Error::new(ErrorKind::BackupFailed, "there is no disk"))
+    }
+
+    fn verify(
+        &self,
+        _rate: Option<u64>,
+        _tell: &mut (dyn FnMut(VerifyStep) -> std::io::Result<()> + Send),
+    ) -> Result<(), Error> {
+        Err(Error::new(ErrorKind::VerifyFailed, "there is no disk"))
+    }
+
+    fn acknowledge_repair(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Snapshot, Error> {

@@ -1,0 +1,14 @@
+//! Damaged directories: what is said of them, and what can be made of them.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bits;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod online;
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod support;
