@@ -314,7 +314,7 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         _: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        self.not_yet("GetConfig")
+        answer(self.core.begin(Rpc::GetConfig), Ok(self.core.config()))
     }
 
     async fn create_snapshot(
@@ -369,7 +369,9 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         _: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        self.not_yet("Reload")
+        let core = &*self.core;
+        let call = core.begin(Rpc::Reload);
+        answer(call, core.reload().await)
     }
 
     async fn compact(

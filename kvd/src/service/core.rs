@@ -14,8 +14,9 @@ use super::convert::signed;
 use super::limits::Limits;
 use super::status::Refusal;
 use crate::backend::{Durability, ReadLevel, Revision, Store};
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::connection::Peer;
+use crate::control::Control;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::telemetry::stats::{Call, Rpc, Stats};
@@ -37,6 +38,8 @@ pub struct Shared<S> {
     /// As they were at the start. What a reload can change is elsewhere: in `live`, and
     /// with those who use it.
     pub settings: Settings,
+    /// The settings that are in force, and the way to have them read again.
+    pub control: Control,
     pub live: Live,
     pub limits: Limits,
     pub started: Instant,
@@ -49,8 +52,10 @@ pub struct Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(config: Config) -> Self {
+        let settings = config.settings.clone();
         Self {
+            control: Control::new(config),
             store: Arc::new(OnceLock::new()),
             loading: Loading::default(),
             limits: Limits::new(&settings),

@@ -59,9 +59,10 @@ pub const fn code_of(reason: Reason) -> Code {
         | Reason::NestedTooDeep => Code::InvalidArgument,
         Reason::RequestIdReused | Reason::LeaseExists => Code::AlreadyExists,
         Reason::LeaseNotFound => Code::NotFound,
-        Reason::NotAnInteger | Reason::NotConfigured | Reason::RangeTooLarge => {
-            Code::FailedPrecondition
-        }
+        Reason::NotAnInteger
+        | Reason::NotConfigured
+        | Reason::RangeTooLarge
+        | Reason::BadConfig => Code::FailedPrecondition,
         Reason::OutOfBounds | Reason::FutureRevision | Reason::RevisionLost | Reason::Compacted => {
             Code::OutOfRange
         }

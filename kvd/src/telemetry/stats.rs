@@ -27,6 +27,8 @@ pub enum Rpc {
     GetStatus,
     GetLimits,
     GetCapabilities,
+    GetConfig,
+    Reload,
     Hash,
     CreateSnapshot,
     Backup,
@@ -35,7 +37,7 @@ pub enum Rpc {
 }
 
 impl Rpc {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -52,6 +54,8 @@ impl Rpc {
         Self::GetStatus,
         Self::GetLimits,
         Self::GetCapabilities,
+        Self::GetConfig,
+        Self::Reload,
         Self::Hash,
         Self::CreateSnapshot,
         Self::Backup,
@@ -76,6 +80,8 @@ impl Rpc {
             Self::GetStatus => "GetStatus",
             Self::GetLimits => "GetLimits",
             Self::GetCapabilities => "GetCapabilities",
+            Self::GetConfig => "GetConfig",
+            Self::Reload => "Reload",
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::Backup => "Backup",
