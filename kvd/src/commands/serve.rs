@@ -13,7 +13,8 @@ use crate::telemetry::logging;
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let sources = args.sources();
     let loaded = sources.load()?;
-    logging::start(loaded.config.settings.level);
+    let settings = &loaded.config.settings;
+    logging::start(settings.level, settings.log_format)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

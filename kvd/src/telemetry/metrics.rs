@@ -14,8 +14,8 @@ use tonic::Code;
 use super::exposition::{Count, Out, Result, log, snapshots, store};
 use super::health::Health;
 use super::http::Source;
-use super::process;
 use super::stats::{CODES, Rpc, Stats};
+use super::{logging, process};
 use crate::backend::{Status, Store};
 use crate::connection::Caps;
 use crate::intake::Intake;
@@ -188,6 +188,11 @@ impl Snapshot {
     }
 
     fn process(&self, out: &mut Out<'_>) -> Result {
+        out.count(
+            "kvd_journal_lines_lost",
+            "Log lines that the journal did not take at once.",
+            logging::lost(),
+        )?;
         if let Some((allocated, resident)) = process::jemalloc() {
             out.level(
                 "kvd_jemalloc_allocated_bytes",

@@ -3,6 +3,9 @@
 mod exposition;
 pub mod health;
 pub mod http;
+mod journal;
+mod json;
+mod line;
 pub mod logging;
 pub mod metrics;
 mod process;
