@@ -35,6 +35,7 @@ pub mod recovery;
 pub mod snapshot;
 pub mod store;
 
+pub use base::histogram::{Distribution, Sizes, Times};
 pub use base::limits::Limits;
 pub use base::range::KeyRange;
 pub use base::revision::{Gap, Revision};
@@ -47,8 +48,8 @@ pub use commit::{
 pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
-    BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
-    SnapshotInfo, Status,
+    BackupError, BackupInfo, Closed, Digest, Digester, Distributions, Engine, EngineState,
+    SnapshotError, SnapshotInfo, Status,
 };
 pub use log::SyncPolicy;
 pub use recovery::restore::{RestoreOptions, Restored, restore};

@@ -196,6 +196,9 @@ settings! {
     "limits.admission_wait" => Live admission_wait: Duration = "1s", "0ms" ..= "1s";
     /// What is logged: error, warn, info, debug or trace.
     "telemetry.level" => Live level: Level = "info";
+    /// Operations that take longer are logged with the parts of their time, at most ten a
+    /// second. 0ms: none.
+    "telemetry.slow_operation" => Live slow_operation: Duration = "0ms", "0ms" ..= "1h";
     /// How log lines are written: text or json to stderr, or to the journal with every
     /// field as a field of its own. auto: to the journal if stderr is connected to it, else text.
     "telemetry.log_format" => Restart log_format: LogFormat = "auto";

@@ -124,6 +124,7 @@ impl Daemon {
         if let Some(store) = shared.store.get() {
             store.set_memory_max(settings.memory_max_bytes.0);
         }
+        shared.slow.set_threshold(settings.slow_operation);
         logging::set(settings.level);
     }
 }

@@ -349,13 +349,14 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::HashRequest>,
     ) -> Result<Response<v1::HashResponse>, Status> {
         let core = &*self.core;
+        let call = core.begin(Rpc::Hash);
         let deadline = Deadline::of(&request);
         let hashed = async {
             let store = core.store()?;
             let done = core.hash(store, request.get_ref(), deadline).await?;
             core.finish(store, done, deadline).await
         };
-        answer(core.begin(Rpc::Hash), hashed.await)
+        answer(call, hashed.await)
     }
 
     async fn acknowledge_repair(

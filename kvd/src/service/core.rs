@@ -19,6 +19,7 @@ use crate::connection::Peer;
 use crate::control::Control;
 use crate::intake::Intake;
 use crate::live::Live;
+use crate::telemetry::slow::Slow;
 use crate::telemetry::stats::{Call, Rpc, Stats};
 use crate::waiter::{Level, Unreached, Waiters};
 
@@ -41,6 +42,7 @@ pub struct Shared<S> {
     /// The settings that are in force, and the way to have them read again.
     pub control: Control,
     pub live: Live,
+    pub slow: Slow,
     pub limits: Limits,
     pub started: Instant,
     /// True once the process is stopping.
@@ -60,6 +62,7 @@ impl<S: Store> Shared<S> {
             loading: Loading::default(),
             limits: Limits::new(&settings),
             live: Live::new(&settings),
+            slow: Slow::default(),
             settings,
             started: Instant::now(),
             draining: watch::Sender::new(false),
@@ -75,6 +78,9 @@ impl<S: Store> Shared<S> {
             *to = from;
         }
         let _ = self.tag.set(tag);
+        let log = store.clone();
+        self.slow
+            .ask_log(Box::new(move |revision| log.logged_since(revision)));
         let _ = self.store.set(store);
     }
 
@@ -260,7 +266,7 @@ impl<S: Store> Core<S> {
     }
 
     pub fn begin(&self, rpc: Rpc) -> Call<'_> {
-        self.stats.begin(rpc)
+        self.stats.begin(rpc, &self.shared.slow)
     }
 }
 

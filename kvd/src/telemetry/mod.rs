@@ -9,4 +9,5 @@ mod line;
 pub mod logging;
 pub mod metrics;
 mod process;
+pub mod slow;
 pub mod stats;

@@ -19,6 +19,8 @@ mod descriptors;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod owed;
 #[cfg(test)]
 mod process;
