@@ -72,6 +72,14 @@ pub(crate) const LIST: &[(&str, &[Example])] = &[
     ),
     ("count", &[("count session/", "how many begin so")]),
     (
+        "config",
+        &[
+            ("config log.", "settings that begin so"),
+            ("config --set", "those that are not as they come"),
+        ],
+    ),
+    ("reload", &[("reload", "after its file was changed")]),
+    (
         "snapshot",
         &[("snapshot", "the log before it is not needed for a start")],
     ),

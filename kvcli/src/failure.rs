@@ -180,6 +180,7 @@ impl Refusal {
             ErrorReason::RequestIdReused => "this id belongs to another command",
             ErrorReason::StoreMismatch => "`kvcli status` tells this store's id",
             ErrorReason::UnknownOutcome => "read the key to see whether it was applied",
+            ErrorReason::BadConfig => "mend them and reload again",
             ErrorReason::DataLoss => "see the server's log and `kvd check`",
             _ => return None,
         })
@@ -266,14 +267,20 @@ impl Failure {
     }
 }
 
-/// One line on standard error. Control characters in it come from elsewhere and
-/// do not reach the terminal. If standard error is gone nobody can be told.
+/// One line on standard error, or several of which only the first can be taken for one of
+/// ours. Control characters come from elsewhere and do not reach the terminal. If standard
+/// error is gone nobody can be told.
 pub(crate) fn complain(message: &str) {
-    let clean: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let _ = writeln!(io::stderr(), "kvcli: {clean}");
+    let _ = io::stderr().write_all(complaint(message).as_bytes());
+}
+
+fn complaint(message: &str) -> String {
+    let mut text = "kvcli: ".to_owned();
+    for (at, line) in message.lines().enumerate() {
+        text.push_str(if at == 0 { "" } else { "\n  " });
+        text.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    text + "\n"
 }
 
 #[cfg(test)]
@@ -351,6 +358,13 @@ mod tests {
             Refusal::from_status(&status).to_string(),
             "EMPTY_KEY: key is empty [field key] (hint: a key has at least one byte)"
         );
+    }
+
+    #[test]
+    fn control_characters_stay_here_and_further_lines_are_told_apart() {
+        assert_eq!(complaint("a\x1b[31m\tb"), "kvcli: a [31m b\n");
+        assert_eq!(complaint("a:\nb\rc\n"), "kvcli: a:\n  b c\n");
+        assert_eq!(complaint(""), "kvcli: \n");
     }
 
     #[test]

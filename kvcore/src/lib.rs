@@ -35,6 +35,7 @@ pub mod recovery;
 pub mod snapshot;
 pub mod store;
 
+pub use base::histogram::{Distribution, Sizes, Times};
 pub use base::limits::Limits;
 pub use base::op::{Cause, OpCode, OpView};
 pub use base::range::KeyRange;
@@ -48,8 +49,8 @@ pub use commit::{
 pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
-    BackupError, BackupInfo, Closed, Digest, Digester, Engine, EngineState, SnapshotError,
-    SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep,
+    BackupError, BackupInfo, Closed, Digest, Digester, Distributions, Engine, EngineState,
+    SnapshotError, SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep,
 };
 pub use format::manifest::Repaired;
 pub use log::SyncPolicy;

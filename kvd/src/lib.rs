@@ -16,6 +16,7 @@ pub mod backend;
 pub mod commands;
 pub mod config;
 pub mod connection;
+pub mod control;
 #[cfg(feature = "debug-hooks")]
 mod debug;
 pub mod exit;

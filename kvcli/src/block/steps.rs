@@ -82,7 +82,13 @@ pub(super) fn steps(prepared: Prepared) -> Result<Vec<(TxnOperation, Step)>, Unf
             let range = request.range;
             ("rm", Operation::RangeDelete(RangeDelete { range }))
         }
-        Ask::Txn(_) | Ask::Count(_) | Ask::Hash(_) | Ask::Status(_) | Ask::Snapshot(_) => {
+        Ask::Txn(_)
+        | Ask::Count(_)
+        | Ask::Hash(_)
+        | Ask::Status(_)
+        | Ask::Config(_)
+        | Ask::Reload(_)
+        | Ask::Snapshot(_) => {
             return Err(unfit("", "this cannot be part of a transaction"));
         }
     };

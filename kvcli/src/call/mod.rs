@@ -112,6 +112,8 @@ impl Caller {
             Ask::Status(r) => Answer::Status(Box::new(body(
                 self.admin.get_status(within(r, left)).await,
             )?)),
+            Ask::Config(r) => Answer::Config(body(self.admin.get_config(within(r, left)).await)?),
+            Ask::Reload(r) => Answer::Reload(body(self.admin.reload(within(r, left)).await)?),
             Ask::Snapshot(r) => {
                 Answer::Snapshot(body(self.admin.create_snapshot(within(r, left)).await)?)
             }

@@ -26,6 +26,8 @@ pub(crate) enum Ask {
     DeleteRange(v1::DeleteRangeRequest),
     Hash(v1::HashRequest),
     Status(v1::GetStatusRequest),
+    Config(v1::GetConfigRequest),
+    Reload(v1::ReloadRequest),
     Snapshot(v1::CreateSnapshotRequest),
 }
 
@@ -48,6 +50,8 @@ pub(crate) enum Answer {
     DeleteRange(v1::DeleteRangeResponse),
     Hash(v1::HashResponse),
     Status(Box<v1::GetStatusResponse>),
+    Config(v1::GetConfigResponse),
+    Reload(v1::ReloadResponse),
     Snapshot(v1::CreateSnapshotResponse),
 }
 
@@ -80,6 +84,9 @@ impl Ask {
             | Self::Count(_)
             | Self::Hash(_)
             | Self::Status(_)
+            | Self::Config(_)
+            // Of no key; and once more does no harm.
+            | Self::Reload(_)
             | Self::Snapshot(_) => false,
         }
     }
@@ -149,7 +156,12 @@ impl Ask {
             Self::Txn(request) => Operation::Txn(request),
             Self::Count(request) => Operation::Count(request),
             Self::DeleteRange(request) => Operation::DeleteRange(request),
-            Self::Scan(_) | Self::Hash(_) | Self::Status(_) | Self::Snapshot(_) => return None,
+            Self::Scan(_)
+            | Self::Hash(_)
+            | Self::Status(_)
+            | Self::Config(_)
+            | Self::Reload(_)
+            | Self::Snapshot(_) => return None,
         })
     }
 }

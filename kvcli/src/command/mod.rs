@@ -6,6 +6,7 @@
 
 mod ask;
 mod condition;
+mod config;
 pub(crate) mod confirm;
 mod count;
 pub(crate) mod del;
@@ -113,6 +114,13 @@ pub(crate) enum Command {
     Hash(hash::Args),
     /// Show how the server is
     Status(status::Args),
+    /// Print the settings of the server, and where each comes from
+    Config(config::Args),
+    /// Have the server read its settings again
+    ///
+    /// As SIGHUP does: what can change while it runs changes, the rest is named. If
+    /// anything is wrong with them, it says what, and nothing changes.
+    Reload(config::ReloadArgs),
     /// Have the server write a snapshot now
     ///
     /// The answer comes when it counts: give a large store time with --timeout. One
@@ -149,6 +157,8 @@ pub(crate) enum Pending {
     Txn(txn::Pending),
     Hash,
     Status,
+    Config(config::Pending),
+    Reload,
     Snapshot,
 }
 
@@ -184,6 +194,8 @@ impl Command {
             Self::Txn(args) => args.prepare(flags, place)?,
             Self::Hash(args) => args.prepare(flags)?,
             Self::Status(args) => args.prepare(),
+            Self::Config(args) => args.prepare(),
+            Self::Reload(args) => args.prepare(),
             Self::Snapshot(args) => args.prepare(),
         };
         prepared.identify(flags, place)?;
@@ -260,6 +272,8 @@ impl Pending {
             (Self::Rm(_), Answer::RangeDelete(result)) => Box::new(rm::Step::new(result)),
             (Self::Txn(pending), Answer::Txn(reply)) => Box::new(pending.read(reply)?),
             (Self::Hash, Answer::Hash(reply)) => Box::new(hash::Report::new(reply)),
+            (Self::Config(pending), Answer::Config(reply)) => Box::new(pending.read(reply)),
+            (Self::Reload, Answer::Reload(reply)) => Box::new(config::ReloadReport::new(reply)),
             (Self::Snapshot, Answer::Snapshot(reply)) => Box::new(snapshot::Report::new(reply)),
             (Self::Status, Answer::Status(reply)) => Box::new(status::Report::new(*reply)),
             _ => return Err(mismatch()),

@@ -38,7 +38,7 @@ impl Script<'_> {
                 }
                 Ok(()) => Ok(()),
             },
-            Ask::Hash(_) | Ask::Status(_) | Ask::Snapshot(_) => {
+            Ask::Hash(_) | Ask::Status(_) | Ask::Config(_) | Ask::Reload(_) | Ask::Snapshot(_) => {
                 let answer = caller.call(&line.prepared).await;
                 self.settle(number, line.prepared.pending, answer)
             }

@@ -24,6 +24,8 @@ const CALLS_HEADER: &[&str] = &[
 ];
 /// The latency histogram of calls, where a server has one.
 const LATENCY: &str = "kvd_request_seconds";
+/// And that of operations of pipelines.
+const PIPELINE_LATENCY: &str = "kvd_pipeline_operation_seconds";
 
 /// One kind of call.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,6 +165,10 @@ impl<'a> Between<'a> {
                 "group size",
                 ratio("kvd_log_units_total", "kvd_log_groups_total").map(number),
             ),
+            (
+                "slow ops/s",
+                per_second("kvd_slow_operations_total").map(number),
+            ),
             ("in flight", Some(status.in_flight_operations.to_string())),
             ("connections", self.level("kvd_connections").map(number)),
             (
@@ -186,9 +192,13 @@ impl<'a> Between<'a> {
             return Vec::new();
         };
         let mut calls: Vec<Calls> = Vec::new();
-        for (family, suffix) in [
-            ("kvd_requests_total", ""),
-            ("kvd_pipeline_operations_total", " (pipeline)"),
+        for (family, suffix, latency) in [
+            ("kvd_requests_total", "", LATENCY),
+            (
+                "kvd_pipeline_operations_total",
+                " (pipeline)",
+                PIPELINE_LATENCY,
+            ),
         ] {
             let grown = |failed_only: bool| {
                 let old = before.by(family, "rpc", failed_only);
@@ -201,11 +211,7 @@ impl<'a> Between<'a> {
             };
             let failed: Vec<(String, f64)> = grown(true).collect();
             for (name, count) in grown(false) {
-                let quantiles = if suffix.is_empty() {
-                    quantiles(before, after, &name)
-                } else {
-                    [None; 3]
-                };
+                let quantiles = quantiles(before, after, latency, &name);
                 let failed = failed.iter().find(|(n, _)| *n == name);
                 calls.push(Calls {
                     per_second: self.rate(count),
@@ -225,9 +231,9 @@ impl<'a> Between<'a> {
 
 /// p50, p90 and p99 of what was counted between two moments: upper bounds of their
 /// buckets.
-fn quantiles(before: &Metrics, after: &Metrics, name: &str) -> [Option<f64>; 3] {
-    let old = before.buckets(LATENCY, "rpc", name);
-    let new = after.buckets(LATENCY, "rpc", name);
+fn quantiles(before: &Metrics, after: &Metrics, family: &str, name: &str) -> [Option<f64>; 3] {
+    let old = before.buckets(family, "rpc", name);
+    let new = after.buckets(family, "rpc", name);
     let grown: Vec<(f64, f64)> = new
         .into_iter()
         .map(|(bound, count)| {

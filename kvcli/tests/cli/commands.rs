@@ -337,7 +337,7 @@ fn every_example_in_the_help_runs() {
     let mut script = String::new();
     let order = [
         "set", "get", "mget", "incr", "expire", "ttl", "scan", "count", "hash", "txn", "del", "rm",
-        "status", "snapshot",
+        "status", "config", "reload", "snapshot",
     ];
     for command in order {
         script += &examples(command);
@@ -384,4 +384,52 @@ fn a_snapshot_tells_what_it_holds() {
         "{}",
         line.text()
     );
+}
+
+#[test]
+fn settings_are_listed_with_where_they_come_from() {
+    let fake = Fake::start();
+    let raw = run(&fake, &["config", "--set"]).exits(0);
+    assert_eq!(raw.text(), "log.sync=never\nmemory.max_bytes=1GiB\n");
+    let table = run(&fake, &["-o", "table", "config"]).exits(0);
+    let table = table.text();
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.contains(name));
+        let words = line.expect(name).split([' ', '\u{2502}', '\u{2506}']);
+        let words = words.filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert!(
+        line("log.io").contains("log.io mmap default restart"),
+        "{table}"
+    );
+    assert!(line("log.sync").contains("log.sync never /k.toml:3 restart"));
+    // An older server does not say the place.
+    assert!(line("memory").contains("memory.max_bytes 1GiB flag reload"));
+    let line = run(&fake, &["-o", "jsonl", "config", "log.s"]).exits(0);
+    let expected = "{\"settings\":[{\"name\":\"log.sync\",\"value\":\"never\",\"origin\":\"file\",\
+                    \"place\":\"/k.toml:3\",\"change\":\"restart\"}]}\n";
+    assert_eq!(line.text(), expected);
+    let none = run(&fake, &["config", "no.such"]).exits(1);
+    assert_eq!(none.text(), "");
+}
+
+#[test]
+fn a_reload_tells_what_it_came_to() {
+    let fake = Fake::start();
+    let raw = run(&fake, &["reload"]).exits(0);
+    assert_eq!(
+        raw.text(),
+        "changed=memory.max_bytes\nneeds_restart=log.sync\n"
+    );
+    assert!(raw.err.contains("odd"), "{}", raw.err);
+    let refused = run(&fake, &["reload"]).exits(4);
+    assert_eq!(refused.text(), "");
+    for part in ["BAD_CONFIG", "log.sync: bad", "\n  /k.toml:4:1: worse"] {
+        assert!(refused.err.contains(part), "{}", refused.err);
+    }
+    let json = run(&fake, &["-o", "jsonl", "reload"]).exits(0);
+    let change = "{\"name\":\"log.sync\",\"before\":\"always\",\"after\":\"never\",\
+                  \"place\":\"/k.toml:9\",\"takes_effect\":\"restart\"}";
+    assert!(json.text().contains(change), "{}", json.text());
 }

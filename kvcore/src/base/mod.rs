@@ -4,6 +4,7 @@ pub mod broken;
 pub mod clock;
 pub mod engine_clock;
 pub mod entropy;
+pub mod histogram;
 pub mod limits;
 pub mod op;
 pub mod range;

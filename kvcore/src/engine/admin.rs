@@ -3,9 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Engine;
 use super::options::Options;
+use crate::base::histogram::Distribution;
 use crate::base::revision::{Gap, Revision};
 use crate::commit::Error;
 use crate::format::manifest::{Repaired, SnapshotRef};
@@ -45,6 +47,9 @@ pub struct Status {
     pub log_bytes: u64,
     /// Segments ready to rotate into.
     pub spares: u64,
+    /// Bytes that the log can take before it needs another segment than these, by units
+    /// that only delete; others leave one whole segment.
+    pub log_room: u64,
     pub in_flight_units: u64,
     pub in_flight_bytes: u64,
     pub store_id: String,
@@ -76,6 +81,18 @@ pub struct CounterValues {
     pub snapshots_failed: u64,
 }
 
+/// How the work of the log is distributed.
+#[derive(Clone, Debug, Default)]
+pub struct Distributions {
+    /// Of syncs.
+    pub sync_nanos: Distribution,
+    /// Units of one group.
+    pub group_units: Distribution,
+    /// What one sync made durable.
+    pub sync_units: Distribution,
+    pub sync_bytes: Distribution,
+}
+
 impl Engine {
     pub fn status(&self) -> Status {
         let inner = &self.inner;
@@ -102,6 +119,7 @@ impl Engine {
             segments,
             log_bytes: segments * segment_bytes,
             spares: core.log.spares.ready() as u64,
+            log_room: u64::try_from(core.log.ledger.available()).unwrap_or(0),
             in_flight_units,
             in_flight_bytes,
             store_id: inner.store_id.to_string(),
@@ -195,6 +213,24 @@ impl Engine {
         let turns = log.counters.turns.load(Ordering::Relaxed);
         log.watermark.parker().wake();
         turns
+    }
+
+    /// How long it is that `revision` was in the file, unless that is long ago.
+    pub fn logged_since(&self, revision: Revision) -> Option<Duration> {
+        let core = &self.inner.core;
+        let now = core.clock.machine().instant();
+        Some(now.saturating_sub(core.log.recent.when(revision)?))
+    }
+
+    /// How the work of the log is distributed, since the start.
+    pub fn distributions(&self) -> Distributions {
+        let counters = &self.inner.core.log.counters;
+        Distributions {
+            sync_nanos: counters.sync_times.values(),
+            group_units: counters.group_units.values(),
+            sync_units: counters.sync_units.values(),
+            sync_bytes: counters.sync_bytes.values(),
+        }
     }
 
     fn counters(&self) -> CounterValues {

@@ -31,7 +31,7 @@ use crate::recovery::RecoverySummary;
 use options::Options;
 use snapshots::Snapshots;
 
-pub use admin::{EngineState, Status};
+pub use admin::{Distributions, EngineState, Status};
 pub use backup::{BackupError, BackupInfo};
 pub use close::Closed;
 pub use ranges::{Digest, Digester};

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod manifest_file;
 pub mod parker;
 pub mod reader;
+pub mod recent;
 pub mod ring;
 pub mod rooms;
 pub mod segment;

@@ -27,6 +27,7 @@ use super::catalog::{Catalog, Entry};
 use super::ledger::Ledger;
 use super::manifest_file::ManifestFile;
 use super::parker::Sleep;
+use super::recent::Recent;
 use super::ring::Ring;
 use super::rooms::{Rank, is_full};
 use super::segment::{ActiveSegment, Encoded, GroupFields, MARK_ROOM};
@@ -37,6 +38,7 @@ use crate::base::broken;
 use crate::base::clock::Clock;
 use crate::base::engine_clock::{EngineClock, Moment};
 use crate::base::entropy::Entropy;
+use crate::base::histogram::{Sizes, Times};
 use crate::base::limits::{FRAME_BYTES, GROUP_BYTES, GROUP_UNITS, SYNC_DISTANCE};
 use crate::base::revision::Revision;
 use crate::disk::Disk;
@@ -63,6 +65,7 @@ pub struct LogState {
     pub manifest: ManifestFile,
     pub catalog: Catalog,
     pub counters: Counters,
+    pub recent: Recent,
     closing: AtomicBool,
     abandoned: AtomicBool,
 }
@@ -82,6 +85,7 @@ impl LogState {
             manifest,
             catalog,
             counters: Counters::default(),
+            recent: Recent::default(),
             closing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
         }
@@ -109,6 +113,13 @@ pub struct Counters {
     pub sync_nanos: AtomicU64,
     pub bytes: AtomicU64,
     pub rotations: AtomicU64,
+    /// How long syncs took.
+    pub sync_times: Times,
+    /// Units of one group.
+    pub group_units: Sizes,
+    /// Units and bytes that one sync made durable.
+    pub sync_units: Sizes,
+    pub sync_bytes: Sizes,
     /// Turns that the writer's thread has ended, also those without work: it lives.
     pub turns: AtomicU64,
 }
@@ -140,6 +151,8 @@ pub struct Writer<U, S> {
     buffer: Vec<u8>,
     group: Vec<Box<U>>,
     unsynced_since: Option<Duration>,
+    /// Units and bytes since the last sync.
+    unsynced: (u64, u64),
     quiet_since: Duration,
     certified: Revision,
     hole_since: Option<Duration>,
@@ -182,6 +195,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             buffer: Vec::new(),
             group: Vec::new(),
             unsynced_since: None,
+            unsynced: (0, 0),
             quiet_since: now,
             certified: Revision(start.next.0 - 1),
             hole_since: None,
@@ -282,16 +296,19 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         let written = self.active.used() - before;
         let reserved = self.group.iter().map(|unit| unit.reserved()).sum();
         self.state.ledger.settle(reserved, written);
-        self.unsynced_since.get_or_insert(self.clock.instant());
-        self.quiet_since = self.clock.instant();
+        let now = self.clock.instant();
+        self.unsynced_since.get_or_insert(now);
+        self.quiet_since = now;
 
         let last = self.group.last().expect("a group has units").revision();
+        let units = self.group.len() as u64;
         let counters = &self.state.counters;
         counters.groups.fetch_add(1, Ordering::Relaxed);
-        counters
-            .units
-            .fetch_add(self.group.len() as u64, Ordering::Relaxed);
+        counters.units.fetch_add(units, Ordering::Relaxed);
         counters.bytes.fetch_add(written, Ordering::Relaxed);
+        counters.group_units.record(units);
+        self.unsynced = (self.unsynced.0 + units, self.unsynced.1 + written);
+        self.state.recent.logged(last, now);
         self.state.watermark.advance_logged(last);
         if broken::is(broken::Build::AcknowledgeBeforeSync) && self.policy == SyncPolicy::Always {
             self.state.watermark.advance_durable(last);
@@ -350,9 +367,15 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         let counters = &self.state.counters;
         counters.syncs.fetch_add(1, Ordering::Relaxed);
         let took = self.clock.instant().saturating_sub(started).as_nanos();
-        counters
-            .sync_nanos
-            .fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        counters.sync_nanos.fetch_add(took, Ordering::Relaxed);
+        counters.sync_times.record(took);
+        let (units, bytes) = std::mem::take(&mut self.unsynced);
+        // A SEAL alone is nobody's group.
+        if units > 0 {
+            counters.sync_units.record(units);
+            counters.sync_bytes.record(bytes);
+        }
         self.unsynced_since = None;
         let logged = self.state.watermark.logged();
         if logged > self.durable() {

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use kvcore::{
-    Action, Compare, Condition, Expire, ExpireCondition, Expiry, Increment, KeyRange, Mutation,
-    Operator, Outcome, Page, PageLimit, Place, Record, Repaired, RequestId, Target, Txn, TxnBranch,
-    TxnLimits, TxnOp, TxnOutcome, TxnResult, VerifyStep,
+    Action, Compare, Condition, Distributions, Expire, ExpireCondition, Expiry, Increment,
+    KeyRange, Mutation, Operator, Outcome, Page, PageLimit, Place, Record, Repaired, RequestId,
+    Target, Txn, TxnBranch, TxnLimits, TxnOp, TxnOutcome, TxnResult, VerifyStep,
 };
 
 /// A place in the order of changes; 0 is none.
@@ -213,6 +213,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn snapshot(&self) -> Result<Snapshot, Error>;
     /// Changes the limit on memory.
     fn set_memory_max(&self, max_bytes: Option<u64>);
+    /// How long it is that `revision` was in the file, unless that is long ago.
+    fn logged_since(&self, revision: Revision) -> Option<Duration>;
+    /// How the work of the log is distributed, since the start.
+    fn distributions(&self) -> Distributions;
     /// A sign of life of whatever writes the log, asked for by this call: the same number
     /// twice means that it was stuck in between.
     fn log_turns(&self) -> u64;
@@ -323,6 +327,8 @@ pub struct Status {
     pub segments: u64,
     pub log_bytes: u64,
     pub spares: u64,
+    /// Bytes that the log can take before it needs another segment.
+    pub log_room: u64,
     pub in_flight_units: u64,
     pub in_flight_bytes: u64,
     pub store_id: String,

@@ -13,7 +13,8 @@ use crate::telemetry::logging;
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let sources = args.sources();
     let loaded = sources.load()?;
-    logging::start(loaded.config.settings.level);
+    let settings = &loaded.config.settings;
+    logging::start(settings.level, settings.log_format)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -30,12 +31,20 @@ async fn serve(config: Config, given: Given, sources: &Sources) -> Result<(), Fa
     let mut signals = Signals::catch()
         .map_err(|e| Failure::new(Exit::Software, format!("cannot catch signals: {e}")))?;
     let mut daemon = crate::start_with(config, given).await?;
+    let mut asks = daemon
+        .answer_asks()
+        .ok_or_else(|| Failure::new(Exit::Software, "reloads are answered elsewhere"))?;
     let mut serving = false;
     loop {
-        let asked = tokio::select! {
+        let ask = tokio::select! {
             // The signal first: a stop must not wait for a load that never ends.
             biased;
-            asked = signals.next() => asked,
+            asked = signals.next() => match asked {
+                Asked::Stop => break,
+                Asked::Reload => None,
+            },
+            // The sender lives as long as the daemon.
+            Some(ask) = asks.recv() => Some(ask),
             loaded = daemon.loaded(), if !serving => {
                 loaded?;
                 say(&daemon.ready_line());
@@ -43,16 +52,19 @@ async fn serve(config: Config, given: Given, sources: &Sources) -> Result<(), Fa
                 continue;
             }
         };
-        if asked == Asked::Stop {
-            break;
-        }
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             _ = signals.stop() => break,
-            // What came of it is in the log and with the service manager.
-            _ = daemon.reload(sources) => {}
+            // What came of it is in the log and with the service manager as well.
+            outcome = daemon.reload(sources) => outcome,
+        };
+        if let Some(ask) = ask {
+            // Whoever asked may have gone.
+            let _ = ask.send(outcome);
         }
     }
+    // Whoever still waits for a reload is told that there will be none.
+    drop(asks);
     tokio::spawn(signals.exit_at_next());
     daemon.stop().await
 }

@@ -119,6 +119,7 @@ warned about. There are no secrets among the settings.
 | `kvd config default` | prints a commented sample of the file (`-o json`, `-o markdown`: the table) |
 | `kvd config check FILE` | names everything that is wrong, with file, line and column; tries every profile of the file. Exit 0, or 78 |
 | `kvd config show` | takes the flags of `kvd serve` and prints every value and where it came from |
+| `kvcli config` | the same of a server that runs: what is in force |
 
 ## Profiles
 
@@ -137,8 +138,8 @@ max_bytes = \"12GiB\"
 
 ## Reload
 
-On SIGHUP (`systemctl reload kvd`) kvd reads all its sources again: the same file, profile, environment and flags as at
-its start. If anything is wrong it says what, and goes on exactly as before. Otherwise it takes over what a reload can
+On SIGHUP (`systemctl reload kvd`) and on `kvcli reload` kvd reads all its sources again: the same file, profile,
+environment and flags as at its start. If anything is wrong it says what, and goes on exactly as before. Otherwise it takes over what a reload can
 change and names in its log what differs and needs a restart. A limit on connections that is lowered closes none; a limit
 on memory that is lowered below what is in use refuses writes that grow until enough is deleted.
 

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Listen, ListenOrOff, Mode};
-use super::value::{Auto, Damaged, Io, Level, Size, SizeLimit, SuspectTail, Sync, Value};
+use super::value::{
+    Auto, Damaged, Io, Level, LogFormat, Size, SizeLimit, SuspectTail, Sync, Value,
+};
 
 /// When another value of a setting takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +197,12 @@ settings! {
     /// The longest a write waits to be accepted before it is refused with
     /// OVERLOADED.
     "limits.admission_wait" => Live admission_wait: Duration = "1s", "0ms" ..= "1s";
-    /// What is logged to stderr: error, warn, info, debug or trace.
+    /// What is logged: error, warn, info, debug or trace.
     "telemetry.level" => Live level: Level = "info";
+    /// Operations that take longer are logged with the parts of their time, at most ten a
+    /// second. 0ms: none.
+    "telemetry.slow_operation" => Live slow_operation: Duration = "0ms", "0ms" ..= "1h";
+    /// How log lines are written: text or json to stderr, or to the journal with every
+    /// field as a field of its own. auto: to the journal if stderr is connected to it, else text.
+    "telemetry.log_format" => Restart log_format: LogFormat = "auto";
 }

@@ -319,6 +319,13 @@ words! {
 }
 
 words! {
+    /// How log lines are written.
+    LogFormat: "auto, text, json or journald" {
+        Auto = "auto", Text = "text", Json = "json", Journald = "journald",
+    }
+}
+
+words! {
     /// How much is logged to stderr.
     Level: "error, warn, info, debug or trace" {
         Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace",

@@ -19,13 +19,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::accept::accept;
 use crate::backend::Store as _;
 use crate::backend::embedded::Embedded;
 use crate::config::{Address, Config, Mode};
+use crate::control::{Ask, Control};
 use crate::exit::{Exit, Failure};
 use crate::server::Server;
 use crate::service::core::Shared;
@@ -38,8 +39,6 @@ use systemd::{Given, Inherited, Manager};
 #[derive(Debug)]
 pub struct Daemon {
     server: Server<Embedded>,
-    /// What is in force; what needs a restart is as it was at the start.
-    config: Config,
     manager: Arc<Manager>,
     listening: Vec<Address>,
     http: Option<SocketAddr>,
@@ -72,7 +71,7 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
         Some(listener) => Some(adopt_http(listener)?),
         None => settings.http_listen.0.map(bind_http).transpose()?,
     };
-    let shared = Arc::new(Shared::new(settings));
+    let shared = Arc::new(Shared::new(config));
     let reporter = health::reporter().await;
     let server = Server::start(&shared, reporter.clone())
         .map_err(|e| Failure::new(Exit::Software, format!("cannot start threads: {e}")))?;
@@ -108,7 +107,6 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
     telling.push(tokio::spawn(report));
     Ok(Daemon {
         server,
-        config,
         manager,
         listening,
         http,
@@ -246,6 +244,16 @@ impl Daemon {
         }
     }
 
+    /// The settings, and who asks for them to be read again.
+    fn control(&self) -> &Control {
+        &self.server.figures.shared.control
+    }
+
+    /// From here on calls of Reload wait to be answered by whoever holds this. Once only.
+    pub fn answer_asks(&self) -> Option<mpsc::Receiver<Ask>> {
+        self.control().answer_asks()
+    }
+
     /// Where the gRPC side listens, with the ports that the system chose.
     pub fn listening(&self) -> &[Address] {
         &self.listening
@@ -259,7 +267,7 @@ impl Daemon {
     /// Drains and closes. Nothing that was acknowledged as durable is lost, whatever
     /// comes of it.
     pub async fn stop(self) -> Result<(), Failure> {
-        let limit = self.config.settings.drain_timeout;
+        let limit = self.control().config().settings.drain_timeout;
         drain::stop(self, limit).await
     }
 }

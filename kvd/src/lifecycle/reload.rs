@@ -1,4 +1,4 @@
-//! SIGHUP: the settings are read again, and what can change is changed.
+//! SIGHUP, or a call of Reload: the settings are read again, and what can change is changed.
 //!
 //! All or nothing: whatever is wrong, in any source, leaves everything as it was. What is
 //! right is compared with what is in force, setting by setting: those that are live are
@@ -12,35 +12,28 @@ use super::Daemon;
 use crate::backend::Store as _;
 use crate::backend::embedded::Embedded;
 use crate::config::{Change, Config, ConfigError, Loaded, Sources};
+use crate::control::{Changed, Reloaded};
 use crate::telemetry::logging;
 
 /// How long the sources may take to be read: a file on a dead network mount must not
 /// hold up anything else.
 const READING: Duration = Duration::from_secs(10);
 
-/// What a reload came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reloaded {
-    /// Each with its old and new value, and where that came from.
-    pub changed: Vec<String>,
-    /// What differs from what is in force and needs a restart.
-    pub needs_restart: Vec<String>,
-}
-
-impl Reloaded {
-    /// One line.
-    fn summary(&self) -> String {
-        let list = |names: &[String]| match names {
-            [] => "nothing".to_owned(),
-            names => names.join(", "),
-        };
-        let mut text = format!("settings read again, changed: {}", list(&self.changed));
-        if !self.needs_restart.is_empty() {
-            text.push_str("; needs a restart: ");
-            text.push_str(&list(&self.needs_restart));
+/// One line.
+fn summary(reloaded: &Reloaded) -> String {
+    let list = |changes: &[Changed]| match changes {
+        [] => "nothing".to_owned(),
+        changes => {
+            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            changes.join(", ")
         }
-        text
+    };
+    let mut text = format!("settings read again, changed: {}", list(&reloaded.changed));
+    if !reloaded.needs_restart.is_empty() {
+        text.push_str("; needs a restart: ");
+        text.push_str(&list(&reloaded.needs_restart));
     }
+    text
 }
 
 impl Daemon {
@@ -54,10 +47,13 @@ impl Daemon {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
-            self.adopt(&loaded.config)
+            Reloaded {
+                warnings: loaded.warnings,
+                ..self.adopt(&loaded.config)
+            }
         });
         let summary = match &outcome {
-            Ok(reloaded) => reloaded.summary(),
+            Ok(reloaded) => summary(reloaded),
             Err(ConfigError(problems)) => {
                 for problem in problems {
                     tracing::error!("{problem}");
@@ -82,36 +78,41 @@ impl Daemon {
     /// Takes over what can change.
     fn adopt(&mut self, new: &Config) -> Reloaded {
         let mut reloaded = Reloaded::default();
-        let mut merged = self.config.clone();
-        for ((row, before, _), (_, after, origin)) in self.config.entries().zip(new.entries()) {
-            let differs = before != after;
-            match row.change {
-                Change::Live => {
-                    merged.adopt(row, new);
-                    if differs {
-                        let change = format!("{} {before} -> {after} ({origin})", row.key);
-                        reloaded.changed.push(change);
-                    }
-                }
-                Change::Restart if differs => {
-                    let change = format!("{} {before} -> {after} ({origin})", row.key);
-                    reloaded.needs_restart.push(change);
-                }
-                Change::Restart => {}
+        let old = self.control().config();
+        let mut merged = (*old).clone();
+        for ((row, before, _), (_, after, origin)) in old.entries().zip(new.entries()) {
+            let live = row.change == Change::Live;
+            if live {
+                merged.adopt(row, new);
             }
+            if before == after {
+                continue;
+            }
+            let changes = if live {
+                &mut reloaded.changed
+            } else {
+                &mut reloaded.needs_restart
+            };
+            changes.push(Changed {
+                key: row.key,
+                before,
+                after,
+                origin: origin.clone(),
+            });
         }
-        self.config = merged;
+        self.control().set(merged);
         // Before the level of the log can change.
-        tracing::info!("{}", reloaded.summary());
+        tracing::info!("{}", summary(&reloaded));
         self.apply();
         reloaded
     }
 
     /// Hands every live setting to whoever uses it.
     pub(super) fn apply(&self) {
-        let settings = &self.config.settings;
         let figures = &self.server.figures;
         let shared = &figures.shared;
+        let config = shared.control.config();
+        let settings = &config.settings;
         shared.live.set(settings);
         shared.limits.admission_wait.set(settings.admission_wait);
         let (total, per_ip) = (settings.max_connections, settings.max_connections_per_ip);
@@ -123,6 +124,7 @@ impl Daemon {
         if let Some(store) = shared.store.get() {
             store.set_memory_max(settings.memory_max_bytes.0);
         }
+        shared.slow.set_threshold(settings.slow_operation);
         logging::set(settings.level);
     }
 }

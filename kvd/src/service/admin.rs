@@ -352,7 +352,7 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         _: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        self.not_yet("GetConfig")
+        answer(self.core.begin(Rpc::GetConfig), Ok(self.core.config()))
     }
 
     async fn create_snapshot(
@@ -387,13 +387,14 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::HashRequest>,
     ) -> Result<Response<v1::HashResponse>, Status> {
         let core = &*self.core;
+        let call = core.begin(Rpc::Hash);
         let deadline = Deadline::of(&request);
         let hashed = async {
             let store = core.store()?;
             let done = core.hash(store, request.get_ref(), deadline).await?;
             core.finish(store, done, deadline).await
         };
-        answer(core.begin(Rpc::Hash), hashed.await)
+        answer(call, hashed.await)
     }
 
     async fn acknowledge_repair(
@@ -409,7 +410,9 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         _: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        self.not_yet("Reload")
+        let core = &*self.core;
+        let call = core.begin(Rpc::Reload);
+        answer(call, core.reload().await)
     }
 
     async fn compact(

@@ -1,6 +1,7 @@
 //! The answers of a pipeline between their operation and their reply.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use kvproto::v1::{
     self, batch_write_operation::Operation as Item, operation::Operation as Op,
@@ -12,6 +13,7 @@ use super::convert;
 use super::core::{Core, Done, Headed as _, Seen};
 use super::status::Refusal;
 use crate::backend::{Revision, Store};
+use crate::telemetry::slow::Applied;
 use crate::telemetry::stats::Rpc;
 use crate::waiter::{Level, Unreached};
 
@@ -29,6 +31,8 @@ pub(crate) struct Answer {
     result: OpResult,
     /// Absent for errors that show nothing.
     seen: Option<Seen>,
+    begun: Instant,
+    applied: Option<Applied>,
     /// Keys and values, of the operation and of the reply.
     asked: usize,
     reply: usize,
@@ -102,6 +106,7 @@ impl Answers {
         let positions = store.positions();
         let limit = core.shared.limits.reply_bytes;
         let (mut results, mut bytes, mut reveals) = (Vec::new(), 0, 0);
+        let now = Instant::now();
         while let Some(front) = self.queue.front() {
             let reached = front
                 .wait()
@@ -119,7 +124,7 @@ impl Answers {
                 reveals = reveals.max(seen.reveals);
             }
             let unreached = if reached { None } else { ended.clone() };
-            results.push(answer.finish(core, store, unreached.as_ref()));
+            results.push(answer.finish(core, store, unreached.as_ref(), now));
             if ended == Some(Unreached::Deadline) {
                 ended = None;
             }
@@ -150,6 +155,7 @@ impl Answer {
         core: &Core<S>,
         store: &S,
         unreached: Option<&Unreached>,
+        now: Instant,
     ) -> v1::OperationResult {
         let mut result = self.result;
         if let Some(seen) = self.seen {
@@ -164,7 +170,9 @@ impl Answer {
             OpResult::Error(error) => Code::from(error.code),
             _ => Code::Ok,
         };
-        core.stats.operation(self.rpc, code);
+        let took = now.saturating_duration_since(self.begun);
+        core.stats.operation(self.rpc, code, took);
+        core.shared.slow.ended(self.rpc, code, took, self.applied);
         v1::OperationResult {
             id: self.id,
             result: Some(result),
@@ -196,6 +204,7 @@ impl<S: Store> Core<S> {
         store: &S,
         operation: v1::Operation,
         keeps_up: Result<(), Refusal>,
+        begun: Instant,
     ) -> Answer {
         let asked = weight(&operation);
         let (rpc, place, done) = match keeps_up {
@@ -210,11 +219,15 @@ impl<S: Store> Core<S> {
             }
         };
         let reply = result_weight(&result) + OVERHEAD;
+        let slow = &self.shared.slow;
+        let applied = seen.and_then(|seen| slow.applied(seen.reveals, seen.wrote));
         Answer {
             id: operation.id,
             rpc,
             result,
             seen,
+            begun,
+            applied,
             asked,
             reply,
         }

@@ -40,9 +40,10 @@ pub(super) fn begin<S: Store>(
     core: &Arc<Core<S>>,
     request: &v1::BackupRequest,
 ) -> Result<Response<Pieces>, Status> {
-    core.stats.enter();
+    core.stats.enter(Rpc::Backup);
     let mut counted = Counted {
         core: Arc::clone(core),
+        begun: Instant::now(),
         code: Code::Cancelled,
         running: false,
     };
@@ -92,6 +93,7 @@ fn stream_of<S: Store>(counted: Counted<S>, pieces: mpsc::Receiver<Piece>) -> Pi
 struct Counted<S: Store> {
     core: Arc<Core<S>>,
     code: Code,
+    begun: Instant,
     /// It has a place among those at one time.
     running: bool,
 }
@@ -101,7 +103,8 @@ impl<S: Store> Drop for Counted<S> {
         if self.running {
             self.core.shared.backups.fetch_sub(1, Ordering::Relaxed);
         }
-        self.core.stats.exit(Rpc::Backup, self.code);
+        let took = self.begun.elapsed();
+        self.core.stats.exit(Rpc::Backup, self.code, Some(took));
     }
 }
 

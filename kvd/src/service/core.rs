@@ -14,10 +14,12 @@ use super::convert::signed;
 use super::limits::Limits;
 use super::status::Refusal;
 use crate::backend::{Durability, ReadLevel, Revision, Store};
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::connection::Peer;
+use crate::control::Control;
 use crate::intake::Intake;
 use crate::live::Live;
+use crate::telemetry::slow::Slow;
 use crate::telemetry::stats::{Call, Rpc, Stats};
 use crate::waiter::{Level, Unreached, Waiters};
 
@@ -37,7 +39,10 @@ pub struct Shared<S> {
     /// As they were at the start. What a reload can change is elsewhere: in `live`, and
     /// with those who use it.
     pub settings: Settings,
+    /// The settings that are in force, and the way to have them read again.
+    pub control: Control,
     pub live: Live,
+    pub slow: Slow,
     pub limits: Limits,
     pub started: Instant,
     /// True once the process is stopping.
@@ -51,12 +56,15 @@ pub struct Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(config: Config) -> Self {
+        let settings = config.settings.clone();
         Self {
+            control: Control::new(config),
             store: Arc::new(OnceLock::new()),
             loading: Loading::default(),
             limits: Limits::new(&settings),
             live: Live::new(&settings),
+            slow: Slow::default(),
             settings,
             started: Instant::now(),
             draining: watch::Sender::new(false),
@@ -73,6 +81,9 @@ impl<S: Store> Shared<S> {
             *to = from;
         }
         let _ = self.tag.set(tag);
+        let log = store.clone();
+        self.slow
+            .ask_log(Box::new(move |revision| log.logged_since(revision)));
         let _ = self.store.set(store);
     }
 
@@ -258,7 +269,7 @@ impl<S: Store> Core<S> {
     }
 
     pub fn begin(&self, rpc: Rpc) -> Call<'_> {
-        self.stats.begin(rpc)
+        self.stats.begin(rpc, &self.shared.slow)
     }
 }
 

@@ -62,7 +62,7 @@ impl<S: Store> Core<S> {
 macro_rules! unary {
     ($self:ident, $rpc:ident, $request:ident, $operation:ident) => {{
         let core = &*$self.core;
-        let call = core.begin(Rpc::$rpc);
+        let mut call = core.begin(Rpc::$rpc);
         let deadline = Deadline::of(&$request);
         let peer = $request.extensions().get::<Peer>();
         let request = $request.get_ref();
@@ -73,13 +73,15 @@ macro_rules! unary {
                 Ok(done) => done,
                 Err(refusal) => return Err(core.told(store, refusal, deadline).await),
             };
+            call.applied(done.seen.reveals, done.seen.wrote);
             let reply = core.finish(store, done, deadline).await?;
             if let Some(peer) = peer {
                 peer.owes(reply.weight());
             }
             Ok(reply)
         };
-        answer(call, result.await)
+        let result = result.await;
+        answer(call, result)
     }};
 }
 

@@ -17,6 +17,7 @@ mod pipeline;
 mod ranges;
 mod requests;
 mod scan;
+mod settings;
 pub mod status;
 #[cfg(test)]
 mod tests;

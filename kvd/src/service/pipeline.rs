@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, Stream as _, StreamExt as _};
@@ -41,7 +42,7 @@ pub(crate) fn serve<S: Store>(
     store: S,
     request: Request<Streaming<v1::PipelineRequest>>,
 ) -> BoxStream<'static, Result<v1::PipelineResponse, Status>> {
-    core.stats.enter();
+    core.stats.enter(Rpc::Pipeline);
     let mut draining = core.shared.draining.subscribe();
     let pipe = Box::new(Pipe {
         peer: request.extensions().get::<Peer>().cloned(),
@@ -147,6 +148,8 @@ impl<S: Store> Pipe<S> {
     /// Runs operations until none is at hand, the queue is full, or enough are done.
     async fn run_what_is_there(&mut self) {
         loop {
+            // One look at the clock for all that came together.
+            let mut now = Instant::now();
             while self.has_room() {
                 let Some(operation) = self.message.next() else {
                     break;
@@ -155,9 +158,13 @@ impl<S: Store> Pipe<S> {
                 if self.since_turn == TURN {
                     self.since_turn = 0;
                     tokio::task::yield_now().await;
+                    now = Instant::now();
                 }
                 let keeps_up = self.core.keeps_up(self.peer.as_ref());
-                let answer = self.core.execute(&self.store, operation, keeps_up).await;
+                let answer = self
+                    .core
+                    .execute(&self.store, operation, keeps_up, now)
+                    .await;
                 if let Some(peer) = &self.peer {
                     peer.owes(answer.reply_bytes());
                 }
@@ -229,7 +236,7 @@ impl<S: Store> Drop for Pipe<S> {
         if let Some(peer) = &self.peer {
             peer.forgives(self.answers.reply_bytes());
         }
-        self.core.stats.exit(Rpc::Pipeline, self.code);
+        self.core.stats.exit(Rpc::Pipeline, self.code, None);
     }
 }
 

@@ -37,9 +37,10 @@ pub(super) fn begin<S: Store>(
         peer,
         ..Scan::new(core, store, request.get_ref())?
     };
-    core.stats.enter();
+    core.stats.enter(Rpc::Scan);
     let counted = Counted {
         scan,
+        begun: Instant::now(),
         code: Code::Cancelled,
     };
     let pages = stream::unfold(Some(Box::new(counted)), |scan| async move {
@@ -62,12 +63,15 @@ pub(super) fn begin<S: Store>(
 /// A scan, counted when it ends. Dropped before, its caller went away.
 struct Counted<S: Store> {
     scan: Scan<S>,
+    begun: Instant,
     code: Code,
 }
 
 impl<S: Store> Drop for Counted<S> {
     fn drop(&mut self) {
-        self.scan.core.stats.exit(Rpc::Scan, self.code);
+        // Its client decides how long it lasts.
+        let took = self.begun.elapsed();
+        self.scan.core.stats.exit(Rpc::Scan, self.code, Some(took));
     }
 }
 

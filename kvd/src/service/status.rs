@@ -62,7 +62,8 @@ pub const fn code_of(reason: Reason) -> Code {
         Reason::NotAnInteger
         | Reason::NotConfigured
         | Reason::RangeTooLarge
-        | Reason::StoreMismatch => Code::FailedPrecondition,
+        | Reason::StoreMismatch
+        | Reason::BadConfig => Code::FailedPrecondition,
         Reason::OutOfBounds | Reason::FutureRevision | Reason::RevisionLost | Reason::Compacted => {
             Code::OutOfRange
         }

@@ -44,9 +44,10 @@ pub(super) fn begin<S: Store>(
     core: &Arc<Core<S>>,
     request: &v1::VerifyRequest,
 ) -> Result<Response<Messages>, Status> {
-    core.stats.enter();
+    core.stats.enter(Rpc::Verify);
     let mut counted = Counted {
         core: Arc::clone(core),
+        begun: Instant::now(),
         code: Code::Cancelled,
         running: false,
     };
@@ -87,6 +88,7 @@ fn stream_of<S: Store>(counted: Counted<S>, messages: mpsc::Receiver<Message>) -
 /// A check, counted when it ends. Dropped before, its caller went away.
 struct Counted<S: Store> {
     core: Arc<Core<S>>,
+    begun: Instant,
     code: Code,
     /// It has a place among those at one time.
     running: bool,
@@ -97,7 +99,8 @@ impl<S: Store> Drop for Counted<S> {
         if self.running {
             self.core.shared.verifies.fetch_sub(1, Ordering::Relaxed);
         }
-        self.core.stats.exit(Rpc::Verify, self.code);
+        let took = self.begun.elapsed();
+        self.core.stats.exit(Rpc::Verify, self.code, Some(took));
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use kvcore::{Distribution, Distributions};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tonic::Code;
 
@@ -15,6 +16,14 @@ pub(super) struct Count {
     pub(super) name: &'static str,
     pub(super) code: Code,
     pub(super) value: u64,
+}
+
+/// How long something took, by call and outcome.
+#[derive(Debug)]
+pub(super) struct Timed {
+    pub(super) name: &'static str,
+    pub(super) outcome: &'static str,
+    pub(super) times: Distribution,
 }
 
 /// Writes single figures and families.
@@ -62,6 +71,48 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// Times in seconds.
+    pub(super) fn times(&mut self, name: &str, help: &str, all: &[Timed]) -> Result {
+        let kind = MetricType::Histogram;
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for timed in all {
+            let labels = [("rpc", timed.name), ("outcome", timed.outcome)];
+            histogram(family.encode_family(&labels)?, &timed.times, NANO)?;
+        }
+        Ok(())
+    }
+
+    /// One histogram, in units of `unit`.
+    pub(super) fn distribution(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &Distribution,
+        unit: f64,
+    ) -> Result {
+        let kind = MetricType::Histogram;
+        let metric = self.encoder.encode_descriptor(name, help, None, kind)?;
+        histogram(metric, values, unit)
+    }
+
+    /// Counters of seconds.
+    pub(super) fn seconds(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[(&str, f64)],
+    ) -> Result {
+        let kind = MetricType::Counter;
+        let mut family = self.encoder.encode_descriptor(name, help, None, kind)?;
+        for (value, seconds) in values {
+            let labels = [(label, *value)];
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, f64>(seconds, None)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn family(
         &mut self,
         name: &str,
@@ -83,6 +134,18 @@ impl Out<'_> {
         }
         Ok(())
     }
+}
+
+/// A nanosecond in seconds.
+pub(super) const NANO: f64 = 1e-9;
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+fn histogram(mut metric: MetricEncoder<'_>, values: &Distribution, unit: f64) -> Result {
+    let bound = |bound: Option<u64>| bound.map_or(f64::INFINITY, |bound| bound as f64 * unit);
+    let bounds = values.bounds.iter().copied().map(bound);
+    let buckets: Vec<(f64, u64)> = bounds.zip(values.counts.iter().copied()).collect();
+    let sum = values.sum as f64 * unit;
+    metric.encode_histogram::<NoLabelSet>(sum, values.count(), &buckets, None)
 }
 
 pub(super) fn snapshots(out: &mut Out<'_>, status: &Status) -> Result {
@@ -171,8 +234,13 @@ pub(super) fn log(out: &mut Out<'_>, status: &Status) -> Result {
         "Log files, spares not counted.",
         status.segments,
     )?;
-    out.level("kvd_log_bytes", "Bytes of these files.", status.log_bytes)?;
+    out.level("kvd_log_bytes", "Bytes of the log files.", status.log_bytes)?;
     out.level("kvd_log_spares", "Log files prepared ahead.", status.spares)?;
+    out.level(
+        "kvd_log_room_bytes",
+        "Bytes the log can take before it needs another file than those prepared.",
+        status.log_room,
+    )?;
     out.level(
         "kvd_in_flight_operations",
         "Writes not in the log yet.",
@@ -180,7 +248,7 @@ pub(super) fn log(out: &mut Out<'_>, status: &Status) -> Result {
     )?;
     out.level(
         "kvd_in_flight_bytes",
-        "Their bytes.",
+        "Bytes of writes not in the log yet.",
         status.in_flight_bytes,
     )?;
     out.count(
@@ -213,5 +281,32 @@ pub(super) fn log(out: &mut Out<'_>, status: &Status) -> Result {
         "kvd_recovery_torn_bytes",
         "Bytes of a torn end it cut.",
         recovery.torn_bytes,
+    )
+}
+
+pub(super) fn distributions(out: &mut Out<'_>, of: &Distributions) -> Result {
+    out.distribution(
+        "kvd_log_sync_duration_seconds",
+        "How long one sync of the log took.",
+        &of.sync_nanos,
+        NANO,
+    )?;
+    out.distribution(
+        "kvd_log_group_units",
+        "Writes of one group.",
+        &of.group_units,
+        1.0,
+    )?;
+    out.distribution(
+        "kvd_log_sync_units",
+        "Writes that one sync made durable.",
+        &of.sync_units,
+        1.0,
+    )?;
+    out.distribution(
+        "kvd_log_sync_bytes",
+        "Bytes of the log that one sync made durable.",
+        &of.sync_bytes,
+        1.0,
     )
 }

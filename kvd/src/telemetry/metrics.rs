@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use kvcore::Distribution;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::exposition::{Count, Out, Result, log, snapshots, store};
+use super::exposition::{Count, NANO, Out, Result, Timed, distributions, log, snapshots, store};
 use super::health::Health;
 use super::http::Source;
-use super::process;
-use super::stats::{CODES, Rpc, Stats};
-use crate::backend::{Status, Store};
+use super::stats::{CODES, Kind, OUTCOMES, Rpc, Stats};
+use super::{logging, process};
+use crate::backend::{Distributions, Status, Store};
 use crate::connection::Caps;
 use crate::intake::Intake;
 use crate::service::core::Shared;
@@ -55,7 +56,12 @@ impl<S: Store + fmt::Debug> Source for Figures<S> {
 struct Snapshot {
     calls: Vec<Count>,
     operations: Vec<Count>,
-    in_flight: u64,
+    call_times: Vec<Timed>,
+    operation_times: Vec<Timed>,
+    slow: Vec<(&'static str, u64)>,
+    slow_parts: [(&'static str, u64); 5],
+    in_flight: Vec<(&'static str, u64)>,
+    in_flight_max: [u64; 2],
     waits: usize,
     health: Health,
     connections: usize,
@@ -63,18 +69,28 @@ struct Snapshot {
     refused: [(&'static str, u64); 3],
     accept_errors: u64,
     held: usize,
-    status: Option<Status>,
+    status: Option<(Status, Distributions)>,
     uptime: f64,
 }
 
 impl Snapshot {
     fn take<S: Store>(figures: &Figures<S>) -> Self {
         let caps = &figures.caps;
+        let settings = &figures.shared.settings;
+        let engine = |store: &S| (store.status(), store.distributions());
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Self {
             calls: counts(&figures.stats, Stats::calls),
             operations: counts(&figures.stats, Stats::operations),
-            in_flight: figures.stats.iter().map(|stats| stats.in_flight()).sum(),
+            call_times: times(&figures.stats, Kind::Calls),
+            operation_times: times(&figures.stats, Kind::Operations),
+            slow: figures.shared.slow.by_rpc(),
+            slow_parts: figures.shared.slow.by_part(),
+            in_flight: in_flight(&figures.stats),
+            in_flight_max: [
+                settings.in_flight_operations as u64,
+                settings.in_flight_bytes.0,
+            ],
             waits: figures.waiters.iter().map(|waiters| waiters.len()).sum(),
             health: Health::of(&figures.shared),
             connections: caps.open(),
@@ -86,7 +102,7 @@ impl Snapshot {
             ],
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),
-            status: figures.shared.store.get().map(Store::status),
+            status: figures.shared.store.get().map(engine),
             uptime: figures.shared.started.elapsed().as_secs_f64(),
         }
     }
@@ -108,15 +124,48 @@ fn counts(stats: &[Arc<Stats>], read: fn(&Stats, Rpc, Code) -> u64) -> Vec<Count
         .collect()
 }
 
+/// Of what has happened at least once.
+fn times(stats: &[Arc<Stats>], kind: Kind) -> Vec<Timed> {
+    let pairs = Rpc::ALL
+        .into_iter()
+        .flat_map(|rpc| (0..OUTCOMES.len()).map(move |outcome| (rpc, outcome)));
+    pairs
+        .map(|(rpc, outcome)| {
+            let mut times = Distribution::default();
+            for stats in stats {
+                stats.add_times(kind, rpc, outcome, &mut times);
+            }
+            Timed {
+                name: rpc.name(),
+                outcome: OUTCOMES[outcome],
+                times,
+            }
+        })
+        .filter(|timed| timed.times.count() > 0)
+        .collect()
+}
+
+fn in_flight(stats: &[Arc<Stats>]) -> Vec<(&'static str, u64)> {
+    let of = |rpc| stats.iter().map(|stats| stats.in_flight_of(rpc)).sum();
+    Rpc::ALL
+        .into_iter()
+        .map(|rpc| (rpc.name(), of(rpc)))
+        .collect()
+}
+
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result {
         let out = &mut Out { encoder };
         self.serving(out)?;
         self.connections(out)?;
-        if let Some(status) = &self.status {
+        self.slow(out)?;
+        if let Some((status, of)) = &self.status {
             store(out, status)?;
             snapshots(out, status)?;
             log(out, status)?;
+            distributions(out, of)?;
+            self.permits(out)?;
+            self.memory(out, status)?;
         }
         self.process(out)
     }
@@ -134,10 +183,23 @@ impl Snapshot {
             "Operations of pipelines that were answered, by name and code.",
             &self.operations,
         )?;
-        out.level(
+        out.times(
+            "kvd_request_seconds",
+            "From a call's begin to its reply, by name and outcome; streams of a pipeline, which \
+             last as their clients like, are not among them.",
+            &self.call_times,
+        )?;
+        out.times(
+            "kvd_pipeline_operation_seconds",
+            "From an operation's arrival in a pipeline to its answer.",
+            &self.operation_times,
+        )?;
+        out.family(
             "kvd_requests_in_flight",
-            "Calls begun and not ended.",
-            self.in_flight,
+            "Calls begun and not ended, open streams among them.",
+            MetricType::Gauge,
+            "rpc",
+            &self.in_flight,
         )?;
         out.level(
             "kvd_waits",
@@ -187,18 +249,70 @@ impl Snapshot {
         )
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn slow(&self, out: &mut Out<'_>) -> Result {
+        out.family(
+            "kvd_slow_operations",
+            "Operations that took longer than telemetry.slow_operation.",
+            MetricType::Counter,
+            "rpc",
+            &self.slow,
+        )?;
+        let parts = self.slow_parts;
+        let seconds = parts.map(|(part, nanos)| (part, nanos as f64 * NANO));
+        out.seconds(
+            "kvd_slow_operation_seconds",
+            "What the time of these went into.",
+            "part",
+            &seconds,
+        )
+    }
+
+    fn permits(&self, out: &mut Out<'_>) -> Result {
+        let [operations, bytes] = self.in_flight_max;
+        out.level(
+            "kvd_in_flight_operations_max",
+            "Permits: the most that kvd_in_flight_operations may be.",
+            operations,
+        )?;
+        out.level(
+            "kvd_in_flight_bytes_max",
+            "The most that kvd_in_flight_bytes may be.",
+            bytes,
+        )
+    }
+
+    /// Who has what of the memory that the program uses.
+    fn memory(&self, out: &mut Out<'_>, status: &Status) -> Result {
+        let held = self.held as u64;
+        let known = [status.memory_bytes, status.in_flight_bytes, held];
+        let [records, writes, requests] = known;
+        let rest = process::jemalloc()
+            .map_or(0, |j| j.allocated)
+            .saturating_sub(known.iter().sum());
+        out.family(
+            "kvd_memory_owner_bytes",
+            "Bytes in use: by records, writes on their way into the log, messages that arrive, \
+             and everything else.",
+            MetricType::Gauge,
+            "owner",
+            &[
+                ("records", records),
+                ("writes", writes),
+                ("requests", requests),
+                ("other", rest),
+            ],
+        )
+    }
+
     fn process(&self, out: &mut Out<'_>) -> Result {
-        if let Some((allocated, resident)) = process::jemalloc() {
-            out.level(
-                "kvd_jemalloc_allocated_bytes",
-                "Bytes in use by the program.",
-                allocated,
-            )?;
-            out.level(
-                "kvd_jemalloc_resident_bytes",
-                "Bytes the allocator has mapped.",
-                resident,
-            )?;
+        out.count(
+            "kvd_journal_lines_lost",
+            "Log lines that the journal did not take at once.",
+            logging::lost(),
+        )?;
+        if let Some(jemalloc) = process::jemalloc() {
+            allocator(out, &jemalloc)?;
         }
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -220,4 +334,42 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+fn allocator(out: &mut Out<'_>, jemalloc: &process::Jemalloc) -> Result {
+    for (name, help, bytes) in [
+        (
+            "kvd_jemalloc_allocated_bytes",
+            "Bytes in use by the program.",
+            jemalloc.allocated,
+        ),
+        (
+            "kvd_jemalloc_active_bytes",
+            "Bytes of pages with something in use.",
+            jemalloc.active,
+        ),
+        (
+            "kvd_jemalloc_metadata_bytes",
+            "Bytes of the allocator's own bookkeeping.",
+            jemalloc.metadata,
+        ),
+        (
+            "kvd_jemalloc_resident_bytes",
+            "Bytes of physical memory the allocator holds.",
+            jemalloc.resident,
+        ),
+        (
+            "kvd_jemalloc_mapped_bytes",
+            "Bytes of address space in use by the allocator.",
+            jemalloc.mapped,
+        ),
+        (
+            "kvd_jemalloc_retained_bytes",
+            "Bytes of address space kept for later, without memory.",
+            jemalloc.retained,
+        ),
+    ] {
+        out.level(name, help, bytes)?;
+    }
+    Ok(())
 }

@@ -2,13 +2,29 @@
 
 use std::fs;
 
-/// Bytes allocated and bytes resident, as jemalloc counts them.
-pub(super) fn jemalloc() -> Option<(u64, u64)> {
+/// What jemalloc counts, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jemalloc {
+    pub(super) allocated: u64,
+    pub(super) active: u64,
+    pub(super) metadata: u64,
+    pub(super) resident: u64,
+    pub(super) mapped: u64,
+    pub(super) retained: u64,
+}
+
+pub(super) fn jemalloc() -> Option<Jemalloc> {
+    use tikv_jemalloc_ctl::stats;
     // The figures are cached until the epoch is moved.
     tikv_jemalloc_ctl::epoch::advance().ok()?;
-    let allocated = tikv_jemalloc_ctl::stats::allocated::read().ok()?;
-    let resident = tikv_jemalloc_ctl::stats::resident::read().ok()?;
-    Some((allocated as u64, resident as u64))
+    Some(Jemalloc {
+        allocated: stats::allocated::read().ok()? as u64,
+        active: stats::active::read().ok()? as u64,
+        metadata: stats::metadata::read().ok()? as u64,
+        resident: stats::resident::read().ok()? as u64,
+        mapped: stats::mapped::read().ok()? as u64,
+        retained: stats::retained::read().ok()? as u64,
+    })
 }
 
 /// User and system time.

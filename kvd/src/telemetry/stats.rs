@@ -1,11 +1,16 @@
-//! Counts of one runtime: who is being served, and how calls ended.
+//! Counts of one runtime: who is being served, how calls ended, and how long they took.
 //!
 //! Each runtime has its own, so counting is an uncontended addition at a fixed
 //! place; `/metrics` adds them up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use kvcore::{Distribution, Times};
 use tonic::Code;
+
+use super::slow::{Applied, Slow};
+use crate::backend::Revision;
 
 /// A call, or an operation of a pipeline, that is counted by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub enum Rpc {
     GetStatus,
     GetLimits,
     GetCapabilities,
+    GetConfig,
+    Reload,
     Hash,
     CreateSnapshot,
     Backup,
@@ -37,7 +44,7 @@ pub enum Rpc {
 }
 
 impl Rpc {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -54,6 +61,8 @@ impl Rpc {
         Self::GetStatus,
         Self::GetLimits,
         Self::GetCapabilities,
+        Self::GetConfig,
+        Self::Reload,
         Self::Hash,
         Self::CreateSnapshot,
         Self::Backup,
@@ -80,6 +89,8 @@ impl Rpc {
             Self::GetStatus => "GetStatus",
             Self::GetLimits => "GetLimits",
             Self::GetCapabilities => "GetCapabilities",
+            Self::GetConfig => "GetConfig",
+            Self::Reload => "Reload",
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::Backup => "Backup",
@@ -95,43 +106,68 @@ pub const CODES: usize = 17;
 
 type ByCode = [AtomicU64; CODES];
 
+/// By how it ended: well, or with any other code.
+type ByOutcome = [Times; 2];
+pub(super) const OUTCOMES: [&str; 2] = ["ok", "error"];
+
+const fn outcome(code: Code) -> usize {
+    match code {
+        Code::Ok => 0,
+        _ => 1,
+    }
+}
+
 /// The counts of one runtime.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Stats {
-    in_flight: AtomicU64,
+    in_flight: [AtomicU64; Rpc::ALL.len()],
     calls: [ByCode; Rpc::ALL.len()],
     operations: [ByCode; Rpc::ALL.len()],
+    call_times: [ByOutcome; Rpc::ALL.len()],
+    operation_times: [ByOutcome; Rpc::ALL.len()],
 }
 
 impl Stats {
     /// Counts a call as begun; the guard counts its end.
-    pub fn begin(&self, rpc: Rpc) -> Call<'_> {
-        self.enter();
+    pub(crate) fn begin<'a>(&'a self, rpc: Rpc, slow: &'a Slow) -> Call<'a> {
+        self.enter(rpc);
         Call {
             stats: self,
+            slow,
             rpc,
+            begun: Instant::now(),
+            applied: None,
             code: Code::Cancelled,
         }
     }
 
-    pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn enter(&self, rpc: Rpc) {
+        self.in_flight[rpc as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn exit(&self, rpc: Rpc, code: Code) {
+    /// `took` is absent for streams that last as long as their client likes.
+    pub(crate) fn exit(&self, rpc: Rpc, code: Code, took: Option<Duration>) {
         self.calls[rpc as usize][code as usize].fetch_add(1, Ordering::Relaxed);
-        self.in_flight.fetch_sub(1, Ordering::Release);
+        if let Some(took) = took {
+            self.call_times[rpc as usize][outcome(code)].record(nanos(took));
+        }
+        self.in_flight[rpc as usize].fetch_sub(1, Ordering::Release);
     }
 
     /// Counts one operation of a pipeline.
-    pub fn operation(&self, rpc: Rpc, code: Code) {
+    pub fn operation(&self, rpc: Rpc, code: Code, took: Duration) {
         self.operations[rpc as usize][code as usize].fetch_add(1, Ordering::Relaxed);
+        self.operation_times[rpc as usize][outcome(code)].record(nanos(took));
     }
 
     /// Calls begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Acquire)
+        Rpc::ALL.into_iter().map(|rpc| self.in_flight_of(rpc)).sum()
+    }
+
+    pub fn in_flight_of(&self, rpc: Rpc) -> u64 {
+        self.in_flight[rpc as usize].load(Ordering::Acquire)
     }
 
     pub fn calls(&self, rpc: Rpc, code: Code) -> u64 {
@@ -141,17 +177,45 @@ impl Stats {
     pub fn operations(&self, rpc: Rpc, code: Code) -> u64 {
         self.operations[rpc as usize][code as usize].load(Ordering::Relaxed)
     }
+
+    /// Adds the times of calls, or of operations of pipelines.
+    pub(super) fn add_times(&self, kind: Kind, rpc: Rpc, outcome: usize, to: &mut Distribution) {
+        let times = match kind {
+            Kind::Calls => &self.call_times,
+            Kind::Operations => &self.operation_times,
+        };
+        times[rpc as usize][outcome].add_to(to);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Calls,
+    /// Of pipelines.
+    Operations,
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A call in flight. Dropped without an end, it was cancelled by its caller.
 #[derive(Debug)]
 pub struct Call<'a> {
     stats: &'a Stats,
+    slow: &'a Slow,
     rpc: Rpc,
+    begun: Instant,
+    applied: Option<Applied>,
     code: Code,
 }
 
 impl Call<'_> {
+    /// All is done but waiting for the log to reach `revision`.
+    pub(crate) fn applied(&mut self, revision: Revision, wrote: bool) {
+        self.applied = self.slow.applied(revision, wrote);
+    }
+
     pub fn ended(&mut self, code: Code) {
         self.code = code;
     }
@@ -159,6 +223,8 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.stats.exit(self.rpc, self.code);
+        let took = self.begun.elapsed();
+        self.slow.ended(self.rpc, self.code, took, self.applied);
+        self.stats.exit(self.rpc, self.code, Some(took));
     }
 }

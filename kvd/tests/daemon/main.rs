@@ -21,6 +21,8 @@ mod dump;
 #[cfg(test)]
 mod errors_doc;
 #[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod owed;
 #[cfg(test)]
 mod process;

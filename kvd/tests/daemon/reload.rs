@@ -1,14 +1,19 @@
-//! SIGHUP: what can change changes, what cannot is named, and a mistake changes nothing.
+//! SIGHUP and Reload: what can change changes, what cannot is named, and a mistake changes
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::support::{Process, channel, command, reason, serve_arguments, set};
+use super::support::{Process, Running, channel, command, reason, serve_arguments, set};
 use kvproto::v1::admin_service_client::AdminServiceClient;
 use kvproto::v1::kv_service_client::KvServiceClient;
-use kvproto::v1::{ErrorReason as Reason, GetLimitsRequest};
+use kvproto::v1::{
+    ConfigEntry, ConfigOrigin, ErrorReason as Reason, GetConfigRequest, GetLimitsRequest,
+    ReloadRequest, ReloadResponse,
+};
 use tempfile::TempDir;
+use tonic_types::StatusExt as _;
 
 /// A daemon with a file of settings, whose log goes to a file.
 struct Rig {
@@ -192,4 +197,132 @@ async fn a_mistake_changes_nothing() {
 fn make_fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+/// What a call of Reload came to.
+async fn ask(process: &Process) -> Result<ReloadResponse, tonic::Status> {
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let reply = admin.reload(ReloadRequest {}).await?;
+    Ok(reply.into_inner())
+}
+
+async fn entry(process: &Process, name: &str) -> ConfigEntry {
+    let mut admin = AdminServiceClient::new(channel(process.address()).await);
+    let reply = admin.get_config(GetConfigRequest {}).await.unwrap();
+    let entries = reply.into_inner().entries;
+    assert!(entries.is_sorted_by(|a, b| a.name < b.name));
+    let found = entries.into_iter().find(|entry| entry.name == name);
+    found.unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[tokio::test]
+async fn a_call_reloads_as_the_signal_does() {
+    let rig = Rig::start(GOOD);
+    let before = entry(&rig.process, "memory.max_bytes").await;
+    assert_eq!(
+        (before.value.as_str(), before.origin(), before.reloadable),
+        ("64MiB", ConfigOrigin::File, true)
+    );
+    assert!(before.place.ends_with("kvd.toml:2"), "{}", before.place);
+    let flag = entry(&rig.process, "log.segment_bytes").await;
+    assert_eq!(
+        (flag.origin(), flag.reloadable),
+        (ConfigOrigin::Flag, false)
+    );
+    assert_eq!(flag.place, "--set log.segment_bytes=1MiB");
+    let all = kvd::config::TABLE.len();
+    let mut admin = AdminServiceClient::new(channel(rig.process.address()).await);
+    let listed = admin.get_config(GetConfigRequest {}).await.unwrap();
+    assert_eq!(listed.into_inner().entries.len(), all);
+
+    let other = "[memory]\nmax_bytes = \"32MiB\"\n[log]\nsync = \"never\"\n";
+    fs::write(&rig.config, other).unwrap();
+    let reply = ask(&rig.process).await.unwrap();
+    assert_eq!(
+        reply.changed,
+        ["server.max_connections", "memory.max_bytes"]
+    );
+    assert_eq!(reply.needs_restart, ["log.sync"]);
+    let told: Vec<_> = reply
+        .changes
+        .iter()
+        .map(|c| (c.name.as_str(), c.before.as_str(), c.after.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("server.max_connections", "100", "4096"),
+            ("memory.max_bytes", "64MiB", "32MiB"),
+            ("log.sync", "always", "never"),
+        ]
+    );
+    assert!(reply.changes[2].place.ends_with("kvd.toml:4"));
+    let now = entry(&rig.process, "memory.max_bytes").await;
+    assert_eq!(now.value, "32MiB");
+    // What needs a restart is shown as it is, not as it would be.
+    assert_eq!(entry(&rig.process, "log.sync").await.value, "always");
+    assert!(rig.in_force().await.contains("memory_max_bytes: 33554432"));
+    assert_eq!(rig.process.stop().code, Some(0));
+}
+
+#[tokio::test]
+async fn a_call_is_told_every_mistake() {
+    let rig = Rig::start(GOOD);
+    let before = rig.in_force().await;
+    fs::write(
+        &rig.config,
+        "[memory]\nmax_bytes = 7\n[log]\nsnyc = \"x\"\n",
+    )
+    .unwrap();
+    let refused = ask(&rig.process).await.unwrap_err();
+    assert_eq!(reason(&refused), Some(Reason::BadConfig));
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    for part in [
+        "kvd.toml:2:13",
+        "memory.max_bytes",
+        "kvd.toml:4:1",
+        "log.sync",
+    ] {
+        assert!(refused.message().contains(part), "{}", refused.message());
+    }
+    assert_eq!(problems(&refused), "2");
+    // More than fits into the headers of an answer.
+    let wrong: Vec<String> = (0..300).map(|at| format!("wrong{at} = 1\n")).collect();
+    let text = format!("[log]\n{}", wrong.concat());
+    fs::write(&rig.config, text).unwrap();
+    let refused = ask(&rig.process).await.unwrap_err();
+    assert_eq!(reason(&refused), Some(Reason::BadConfig));
+    assert!(refused.message().contains("more: kvd config check"));
+    assert_eq!(problems(&refused), "300");
+    assert_eq!(rig.in_force().await, before);
+    assert_eq!(entry(&rig.process, "memory.max_bytes").await.value, "64MiB");
+    // All who ask at once are answered, or told to come back.
+    fs::write(&rig.config, GOOD).unwrap();
+    let asks = (0..40).map(|_| ask(&rig.process));
+    let mut done = 0;
+    for outcome in futures_util::future::join_all(asks).await {
+        match outcome {
+            Ok(reply) => {
+                assert!(reply.changes.is_empty());
+                done += 1;
+            }
+            Err(status) => assert_eq!(reason(&status), Some(Reason::Overloaded)),
+        }
+    }
+    assert!(done >= 1);
+    assert_eq!(rig.process.stop().code, Some(0));
+}
+
+fn problems(status: &tonic::Status) -> String {
+    let details = status.get_error_details();
+    details.error_info().unwrap().metadata["problems"].clone()
+}
+
+#[tokio::test]
+async fn a_daemon_inside_a_program_has_nothing_to_read_again() {
+    let running = Running::start(&[]).await;
+    let mut admin = running.admin().await;
+    let refused = admin.reload(ReloadRequest {}).await.unwrap_err();
+    assert_eq!(reason(&refused), Some(Reason::NotConfigured));
+    running.daemon.stop().await.unwrap();
 }

@@ -568,8 +568,104 @@ async fn the_http_side() {
     }
 }
 
+/// The value of a line that begins so.
+fn value(metrics: &str, line: &str) -> f64 {
+    let found = metrics.lines().find_map(|l| l.strip_prefix(line));
+    let found = found.unwrap_or_else(|| panic!("{line} is not in:\n{metrics}"));
+    found.trim().parse().expect("a number")
+}
+
+/// The same as a whole number.
+fn whole(metrics: &str, line: &str) -> String {
+    format!("{:.0}", value(metrics, line))
+}
+
+#[tokio::test]
+async fn times_are_counted_once_for_each_call() {
+    let running = Running::start(&[]).await;
+    for i in 0..20 {
+        let key = format!("k{}", i % 3);
+        running.kv().await.set(set(&key, "v")).await.unwrap();
+    }
+    let _ = running.kv().await.set(set("", "v")).await.unwrap_err();
+    let operations = (0..30)
+        .map(|id| v1::Operation {
+            id,
+            operation: Some(v1::operation::Operation::Get(get("k1"))),
+        })
+        .collect();
+    let message = v1::PipelineRequest {
+        operations,
+        ..v1::PipelineRequest::default()
+    };
+    let mut kv = running.kv().await;
+    let replies = kv.pipeline(tokio_stream::iter([message])).await;
+    let mut replies = replies.unwrap().into_inner();
+    while replies.message().await.unwrap().is_some() {}
+    let (_, metrics) = fetch(running.daemon.http().unwrap(), "/metrics").await;
+    let ok = "{rpc=\"Set\",outcome=\"ok\"}";
+    assert_eq!(
+        whole(&metrics, &format!("kvd_request_seconds_count{ok}")),
+        "20"
+    );
+    assert!(value(&metrics, &format!("kvd_request_seconds_sum{ok}")) > 0.0);
+    let error = "kvd_request_seconds_count{rpc=\"Set\",outcome=\"error\"}";
+    assert_eq!(whole(&metrics, error), "1");
+    let all = "kvd_pipeline_operation_seconds_count{rpc=\"Get\",outcome=\"ok\"}";
+    assert_eq!(whole(&metrics, all), "30");
+    // Buckets are cumulative, and the last holds all.
+    let buckets: Vec<u64> = metrics
+        .lines()
+        .filter(|line| line.starts_with("kvd_request_seconds_bucket{"))
+        .filter(|line| line.contains("rpc=\"Set\",outcome=\"ok\""))
+        .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(buckets.len(), 90);
+    assert!(buckets.is_sorted());
+    assert_eq!(buckets.last(), Some(&20));
+    assert!(metrics.contains("le=\"+Inf\""));
+    // What the log's thread has counted agrees with its counters.
+    for (count, counter) in [
+        ("kvd_log_sync_duration_seconds_count", "kvd_log_syncs_total"),
+        ("kvd_log_group_units_count", "kvd_log_groups_total"),
+        ("kvd_log_group_units_sum", "kvd_log_units_total"),
+        ("kvd_log_sync_units_sum", "kvd_log_units_total"),
+    ] {
+        assert_eq!(whole(&metrics, count), whole(&metrics, counter), "{count}");
+    }
+    assert_eq!(whole(&metrics, "kvd_log_units_total"), "20");
+    let bytes = whole(&metrics, "kvd_log_sync_bytes_sum");
+    assert_eq!(bytes, whole(&metrics, "kvd_log_written_bytes_total"));
+}
+
+#[tokio::test]
+async fn slow_operations_are_counted_with_the_parts_of_their_time() {
+    let running = Running::start(&[("telemetry.slow_operation", "1ms")]).await;
+    let http = running.daemon.http().unwrap();
+    let slow = "kvd_slow_operations_total{rpc=\"Set\"}";
+    for _ in 0..1000 {
+        // A sync of so much takes longer than a millisecond sooner or later.
+        let mut kv = running.kv().await;
+        kv.set(set("k", vec![7; 1_000_000])).await.unwrap();
+        let (_, metrics) = fetch(http, "/metrics").await;
+        if !metrics.contains(slow) {
+            continue;
+        }
+        let part = |name: &str| {
+            let line = format!("kvd_slow_operation_seconds_total{{part=\"{name}\"}}");
+            value(&metrics, &line)
+        };
+        let parts = ["queue", "lock", "append", "sync", "rest"].map(part);
+        assert!(parts.iter().sum::<f64>() >= 0.001, "{parts:?}");
+        // That it was locked, evaluated and applied took some time, as did the log.
+        assert!(parts[1] > 0.0 && parts[2] + parts[3] > 0.0, "{parts:?}");
+        return;
+    }
+    panic!("nothing was slow");
+}
+
 /// A plain GET.
-async fn fetch(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+pub(super) async fn fetch(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: kvd\r\nConnection: close\r\n\r\n");

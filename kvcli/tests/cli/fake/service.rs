@@ -247,7 +247,23 @@ impl AdminService for Service {
         &self,
         _: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        not_yet()
+        let entry = |name: &str, value: &str, origin: v1::ConfigOrigin, place: &str| {
+            let reloadable = name == "memory.max_bytes";
+            v1::ConfigEntry {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                origin: origin.into(),
+                reloadable,
+                place: place.to_owned(),
+            }
+        };
+        let entries = vec![
+            entry("log.io", "mmap", v1::ConfigOrigin::Default, "default"),
+            entry("log.sync", "never", v1::ConfigOrigin::File, "/k.toml:3"),
+            entry("memory.max_bytes", "1GiB", v1::ConfigOrigin::Flag, ""),
+        ];
+        let header = None;
+        Ok(Response::new(v1::GetConfigResponse { header, entries }))
     }
 
     async fn create_snapshot(
@@ -352,11 +368,39 @@ impl AdminService for Service {
         Ok(Response::new(v1::AcknowledgeRepairResponse::default()))
     }
 
+    /// Every other one finds a mistake.
     async fn reload(
         &self,
         _: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        not_yet()
+        let reloads = {
+            let mut state = self.state();
+            state.reloads += 1;
+            state.reloads
+        };
+        if reloads.is_multiple_of(2) {
+            return Err(kvd_status(
+                Code::FailedPrecondition,
+                ErrorReason::BadConfig,
+                "nothing was changed:\n/k.toml:3:1: log.sync: bad\n/k.toml:4:1: worse",
+            ));
+        }
+        let change = |name: &str, before: &str, after: &str| v1::ConfigChange {
+            name: name.to_owned(),
+            before: before.to_owned(),
+            after: after.to_owned(),
+            place: "/k.toml:9".to_owned(),
+        };
+        Ok(Response::new(v1::ReloadResponse {
+            header: None,
+            changed: vec!["memory.max_bytes".to_owned()],
+            needs_restart: vec!["log.sync".to_owned()],
+            changes: vec![
+                change("memory.max_bytes", "1GiB", "2GiB"),
+                change("log.sync", "always", "never"),
+            ],
+            warnings: vec!["odd".to_owned()],
+        }))
     }
 
     async fn compact(

@@ -13,13 +13,14 @@ use kvcore::{
 };
 
 use super::{
-    Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page, PageLimit, Patience,
-    Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow, Revealed, Revision,
-    Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome, VerifyStep,
+    Distributions, Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page,
+    PageLimit, Patience, Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow,
+    Revealed, Revision, Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome, VerifyStep,
 };
 use crate::config::Settings;
 use crate::config::value::{Damaged, Io, SuspectTail, Sync};
 use crate::exit::{Exit, Failure};
+use crate::telemetry::slow::Stopwatch;
 
 /// How often a write may find another expired key in its way before it is refused.
 const ATTEMPTS: usize = 16;
@@ -119,12 +120,16 @@ impl Embedded {
         prepared: Prepared,
         commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
     ) -> Result<Result<T, Obstacle>, Error> {
+        let mut watch = Stopwatch::start();
         let admitted = match self.0.try_admit(prepared) {
             Ok(admitted) => admitted,
             Err(AdmitFailure::Refused(error)) => return Err(error.into()),
             Err(AdmitFailure::Busy(prepared)) => return Ok(Err(Obstacle::Full(prepared))),
         };
-        Ok(match commit(&self.0, admitted)? {
+        watch.admitted();
+        let attempt = commit(&self.0, admitted)?;
+        watch.committed();
+        Ok(match attempt {
             Attempt::Done(done) => Ok(done),
             Attempt::Due { prepared, due } => Err(Obstacle::Due(prepared, due)),
         })
@@ -137,6 +142,7 @@ impl Embedded {
         commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
         patience: Patience,
     ) -> Result<T, Error> {
+        let mut watch = Stopwatch::start();
         for _ in 0..ATTEMPTS {
             let prepared = match obstacle {
                 Obstacle::Full(prepared) => prepared,
@@ -146,7 +152,10 @@ impl Embedded {
                 }
             };
             let admitted = self.wait_for_room(prepared, patience).await?;
-            match commit(&self.0, admitted)? {
+            watch.admitted();
+            let attempt = commit(&self.0, admitted)?;
+            watch.committed();
+            match attempt {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Due { prepared, due } => obstacle = Obstacle::Due(prepared, due),
             }
@@ -446,6 +455,14 @@ impl Store for Embedded {
 
     fn set_memory_max(&self, max_bytes: Option<u64>) {
         self.0.set_memory_max(max_bytes);
+    }
+
+    fn logged_since(&self, revision: Revision) -> Option<Duration> {
+        self.0.logged_since(kvcore::Revision(revision))
+    }
+
+    fn distributions(&self) -> Distributions {
+        self.0.distributions()
     }
 
     fn log_turns(&self) -> u64 {

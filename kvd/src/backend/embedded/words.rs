@@ -48,6 +48,7 @@ impl From<kvcore::Status> for Status {
             segments: status.segments,
             log_bytes: status.log_bytes,
             spares: status.spares,
+            log_room: status.log_room,
             in_flight_units: status.in_flight_units,
             in_flight_bytes: status.in_flight_bytes,
             store_id: status.store_id,

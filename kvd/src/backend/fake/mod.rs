@@ -288,6 +288,7 @@ impl Store for Fake {
             segments: 1,
             log_bytes: 0,
             spares: 2,
+            log_room: 0,
             in_flight_units: 0,
             in_flight_bytes: 0,
             store_id: "fake".to_owned(),
@@ -324,6 +325,14 @@ impl Store for Fake {
     }
 
     fn set_memory_max(&self, _max_bytes: Option<u64>) {}
+
+    fn logged_since(&self, _revision: Revision) -> Option<Duration> {
+        None
+    }
+
+    fn distributions(&self) -> Distributions {
+        Distributions::default()
+    }
 
     fn log_turns(&self) -> u64 {
         0

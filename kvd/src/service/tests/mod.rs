@@ -38,7 +38,7 @@ async fn loading() -> Rig {
     let flag = crate::config::Origin::Default;
     config.set("server.runtimes", "1", flag.clone()).unwrap();
     config.set("limits.admission_wait", "50ms", flag).unwrap();
-    let shared = Arc::new(Shared::new(config.settings));
+    let shared = Arc::new(Shared::new(config));
     let server = Server::start(&shared, reporter().await).unwrap();
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap().tcp().unwrap();
