@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod package;
 mod restore;
 mod serve;
 
@@ -20,6 +21,8 @@ pub fn run() -> ExitCode {
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Completions { shell }) => package::completions(*shell),
+        Some(Command::Man { dir }) => package::man(dir.as_deref()),
         None => serve::run(&cli.serve),
     };
     match result {
