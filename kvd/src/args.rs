@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::config::Sources;
 use crate::config::value::{Size, Value as _};
@@ -55,6 +56,16 @@ pub enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Print completions for a shell.
+    #[command(hide = true)]
+    Completions { shell: Shell },
+    /// Print the manual page, or write all of them.
+    #[command(hide = true)]
+    Man {
+        /// Write kvd.1 and a page for each command into this directory.
+        #[arg(long, value_name = "PATH")]
+        dir: Option<PathBuf>,
     },
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod dump;
+mod package;
 mod progress;
 mod repair;
 mod restore;
@@ -27,6 +28,8 @@ pub fn run() -> ExitCode {
         Some(Command::Restore(args)) => restore::run(args),
         Some(Command::Config { command }) => config::run(command),
         Some(Command::Serve(args)) => serve::run(args),
+        Some(Command::Completions { shell }) => package::completions(*shell),
+        Some(Command::Man { dir }) => package::man(dir.as_deref()),
         None => serve::run(&cli.serve),
     };
     match result {
