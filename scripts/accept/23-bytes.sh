@@ -21,6 +21,7 @@ for tool in losetup mkfs.ext4 mount umount; do
 done
 
 # Before the directory that holds all of it is removed, and with the code of the script.
+# shellcheck disable=SC2317 # The trap calls it.
 unmount() {
     local code=$? pid
     trap - EXIT ERR

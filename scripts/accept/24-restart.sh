@@ -11,7 +11,7 @@ begin 24-restart "Starting again with 5,000,000 keys, beside Redis" "$@"
 
 peer redis-server redis-server || say "redis-server cannot be installed"
 if [ "${1:-}" = --quick ]; then
-    kvbench restart --keys 50000 --rounds 1
+    kvbench restart --keys 50000 --rounds 1 --settle 0.01
 else
     kvbench restart --check --results "$(figures restart)"
 fi

@@ -28,8 +28,6 @@ const SYNC: &str = "interval:1s";
 /// How long a start may take before the first answer.
 const STARTED_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(5);
-/// Until an allocator has given back what it keeps for a while (10 s).
-const LATER: Duration = Duration::from_secs(13);
 const SEGMENT: &str = ".kvlog";
 /// Keys that are read back after every start but the first.
 const SAMPLE: u32 = 10_000;
@@ -195,7 +193,10 @@ impl<'a> Store<'a> {
         };
         self.read_back(plan, address, all)?;
         let settled = if all {
-            thread::sleep(LATER.saturating_sub(begun.elapsed().saturating_sub(elapsed)));
+            thread::sleep(
+                plan.settle
+                    .saturating_sub(begun.elapsed().saturating_sub(elapsed)),
+            );
             Some(float(cpu::own_memory(pid)?))
         } else {
             None
