@@ -14,6 +14,7 @@ pub mod options;
 pub mod ranges;
 pub mod reads;
 pub mod snapshots;
+pub mod watches;
 pub mod writes;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use backup::{BackupError, BackupInfo};
 pub use close::Closed;
 pub use ranges::{Digest, Digester};
 pub use snapshots::{SnapshotError, SnapshotInfo};
+pub use watches::{WatchFrom, WatchThread, Watcher};
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as
 /// a crash would (only [`Engine::close`] seals the log).

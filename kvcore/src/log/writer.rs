@@ -291,6 +291,8 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             .units
             .fetch_add(self.group.len() as u64, Ordering::Relaxed);
         counters.bytes.fetch_add(written, Ordering::Relaxed);
+        // Before anybody is woken: whoever looks for it then finds it.
+        self.sink.written(&mut self.group);
         self.state.watermark.advance_logged(last);
         if broken::is(broken::Build::AcknowledgeBeforeSync) && self.policy == SyncPolicy::Always {
             self.state.watermark.advance_durable(last);
