@@ -12,7 +12,7 @@ use super::status::Refusal;
 use crate::backend::{Condition, Durability, ReadLevel, Record, Revision, Store};
 
 /// What `require` may name, and what GetCapabilities lists.
-pub const CAPABILITIES: [v1::Capability; 23] = [
+pub const CAPABILITIES: [v1::Capability; 26] = [
     v1::Capability::ConditionExists,
     v1::Capability::ConditionModRevision,
     v1::Capability::ConditionVersion,
@@ -36,6 +36,9 @@ pub const CAPABILITIES: [v1::Capability; 23] = [
     v1::Capability::Hash,
     v1::Capability::Snapshot,
     v1::Capability::Backup,
+    v1::Capability::Watch,
+    v1::Capability::WatchResync,
+    v1::Capability::WatchPrevious,
 ];
 
 /// Values from this size on are shared with the store instead of copied.

@@ -22,3 +22,4 @@ pub mod status;
 mod tests;
 mod token;
 mod txn;
+pub mod watch;

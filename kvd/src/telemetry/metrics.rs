@@ -11,25 +11,28 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::exposition::{Count, Out, Result, log, snapshots, store};
+use super::exposition::{Count, Out, Result, log, snapshots, store, watches};
 use super::health::Health;
 use super::http::Source;
 use super::process;
 use super::stats::{CODES, Rpc, Stats};
+use crate::backend::watch::Figures as Watches;
 use crate::backend::{Status, Store};
 use crate::connection::Caps;
 use crate::intake::Intake;
 use crate::service::core::Shared;
+use crate::service::watch::link::{Behind, Watchers};
 use crate::waiter::Waiters;
 
 /// All that is counted and measured.
 #[derive(Debug)]
-pub struct Figures<S> {
+pub struct Figures<S: Store> {
     pub shared: Arc<Shared<S>>,
     pub caps: Arc<Caps>,
     pub intake: Arc<Intake>,
     pub stats: Vec<Arc<Stats>>,
     pub waiters: Vec<Arc<Waiters>>,
+    pub watchers: Vec<Arc<Watchers<S>>>,
 }
 
 impl<S: Store + fmt::Debug> Source for Figures<S> {
@@ -64,6 +67,8 @@ struct Snapshot {
     accept_errors: u64,
     held: usize,
     status: Option<Status>,
+    watches: Watches,
+    behind: Behind,
     uptime: f64,
 }
 
@@ -87,9 +92,28 @@ impl Snapshot {
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),
             status: figures.shared.store.get().map(Store::status),
+            watches: figures
+                .shared
+                .store
+                .get()
+                .map(Store::watch_figures)
+                .unwrap_or_default(),
+            behind: behind(figures),
             uptime: figures.shared.started.elapsed().as_secs_f64(),
         }
     }
+}
+
+/// How far the watches of all runtimes are behind.
+fn behind<S: Store>(figures: &Figures<S>) -> Behind {
+    let Some(store) = figures.shared.store.get() else {
+        return Behind::default();
+    };
+    let each = figures.watchers.iter().map(|one| one.behind(store));
+    each.fold(Behind::default(), |sum, one| Behind {
+        watches: sum.watches + one.watches,
+        revisions: sum.revisions.max(one.revisions),
+    })
 }
 
 /// What has happened at least once, over all runtimes.
@@ -117,6 +141,7 @@ impl Collector for Snapshot {
             store(out, status)?;
             snapshots(out, status)?;
             log(out, status)?;
+            watches(out, &self.watches, self.behind)?;
         }
         self.process(out)
     }

@@ -30,12 +30,13 @@ pub enum Rpc {
     Hash,
     CreateSnapshot,
     Backup,
+    Watch,
     /// Declared, not built.
     NotYet,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -55,6 +56,7 @@ impl Rpc {
         Self::Hash,
         Self::CreateSnapshot,
         Self::Backup,
+        Self::Watch,
         Self::NotYet,
     ];
 
@@ -79,6 +81,7 @@ impl Rpc {
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::Backup => "Backup",
+            Self::Watch => "Watch",
             Self::NotYet => "not_yet",
         }
     }

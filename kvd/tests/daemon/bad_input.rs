@@ -21,7 +21,6 @@ enum Call {
     Count(v1::CountRequest),
     Scan(v1::ScanRequest),
     DeleteRange(v1::DeleteRangeRequest),
-    Watch,
     Grant,
     GetConfig,
     Raw {
@@ -75,11 +74,6 @@ async fn send(running: &Running, call: Call) -> Result<(), Status> {
                 .into_inner();
             while replies.message().await?.is_some() {}
             Ok(())
-        }
-        Call::Watch => {
-            let channel = running.channel().await;
-            let mut watch = v1::watch_service_client::WatchServiceClient::new(channel);
-            watch.watch(tokio_stream::empty()).await.map(drop)
         }
         Call::Grant => {
             let channel = running.channel().await;
@@ -437,7 +431,6 @@ fn items_and_ranges() -> Vec<Row> {
             Reason::BadRange,
             "prefix is empty",
         ),
-        row("Watch", Call::Watch, not_yet, Reason::NotYet, "Watch"),
         row("Grant", Call::Grant, not_yet, Reason::NotYet, "Grant"),
         row(
             "GetConfig",

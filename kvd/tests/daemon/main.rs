@@ -34,3 +34,5 @@ mod service_manager;
 mod services;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod watch;
