@@ -245,7 +245,7 @@ fn options() -> Vec<Row> {
             ..Default::default()
         })
     };
-    let watch = vec![v1::Capability::Watch.into()];
+    let lease = vec![v1::Capability::Lease.into()];
     vec![
         row(
             "unknown durability",
@@ -315,12 +315,12 @@ fn options() -> Vec<Row> {
         row(
             "missing capability",
             read(v1::ReadOptions {
-                require: watch.clone(),
+                require: lease.clone(),
                 ..Default::default()
             }),
             Code::Unimplemented,
             lacks,
-            "CAPABILITY_WATCH",
+            "CAPABILITY_LEASE",
         ),
         row(
             "unknown capability",
@@ -346,11 +346,11 @@ fn options() -> Vec<Row> {
             "pipeline without a capability",
             Call::Pipeline(vec![v1::PipelineRequest {
                 operations: Vec::new(),
-                require: watch,
+                require: lease,
             }]),
             Code::Unimplemented,
             lacks,
-            "CAPABILITY_WATCH",
+            "CAPABILITY_LEASE",
         ),
     ]
 }

@@ -147,7 +147,8 @@ impl<S: Store> Watchers<S> {
         let mut behind = Behind::default();
         for ((durable, _), heard) in &*self.ears.lock() {
             let told = heard.told.load(Ordering::Relaxed);
-            if heard.hits.target(Revision(told + 1)).is_none() {
+            // 0: in a resync, which is not a distance.
+            if told == 0 || heard.hits.target(Revision(told + 1)).is_none() {
                 continue;
             }
             let limit = if *durable {
