@@ -17,7 +17,7 @@
 //! | 0 vocabulary | [`base`] |
 //! | 1 files and bytes | [`disk`], [`mod@format`] |
 //! | 2 log and memory | [`log`], [`store`] |
-//! | 3 features | [`dedup`], [`expiry`], [`snapshot`] |
+//! | 3 features | [`dedup`], [`expiry`], [`snapshot`], [`watch`] |
 //! | 4 the door, and recovery | [`commit`], [`recovery`] |
 //! | 5 facade | [`engine`] |
 //!
@@ -34,6 +34,7 @@ pub mod log;
 pub mod recovery;
 pub mod snapshot;
 pub mod store;
+pub mod watch;
 
 pub use base::histogram::{Distribution, Sizes, Times};
 pub use base::limits::Limits;
@@ -50,7 +51,8 @@ pub use disk::{Environment, LogIo};
 pub use engine::options::{Durability, Options, ReadLevel, Retention, SnapshotOptions};
 pub use engine::{
     BackupError, BackupInfo, Closed, Digest, Digester, Distributions, Engine, EngineState,
-    SnapshotError, SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep,
+    SnapshotError, SnapshotInfo, Status, VerifyError, VerifyInfo, VerifyStep, WatchFrom,
+    WatchThread, Watcher,
 };
 pub use format::manifest::Repaired;
 pub use log::SyncPolicy;

@@ -21,9 +21,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dedup", &["base"]),
     ("expiry", &["base", "store"]),
     ("snapshot", &["base", "disk", "format", "store", "dedup"]),
+    ("watch", &["base", "disk", "format", "log", "store"]),
     (
         "commit",
-        &["base", "format", "log", "store", "dedup", "expiry"],
+        &["base", "format", "log", "store", "dedup", "expiry", "watch"],
     ),
     (
         "recovery",
@@ -34,8 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "base", "disk", "format", "log", "store", "dedup", "expiry", "snapshot", "commit",
-            "recovery",
+            "base", "disk", "format", "log", "store", "dedup", "expiry", "snapshot", "watch",
+            "commit", "recovery",
         ],
     ),
 ];

@@ -21,13 +21,14 @@ use crate::service::admin::Admin;
 use crate::service::core::{Core, Shared};
 use crate::service::kv::Kv;
 use crate::service::not_yet::NotYet;
+use crate::service::watch::Watch;
 use crate::telemetry::metrics::Figures;
 use crate::telemetry::stats::Stats;
 use crate::waiter::Waiters;
 
 /// The running gRPC side.
 #[derive(Debug)]
-pub struct Server<S> {
+pub struct Server<S: Store> {
     pub cores: Cores,
     pub figures: Arc<Figures<S>>,
 }
@@ -47,6 +48,7 @@ impl<S: Store> Server<S> {
             waiters: (0..count)
                 .map(|_| Waiters::new(settings.request_timeout))
                 .collect(),
+            watchers: (0..count).map(|_| Arc::default()).collect(),
             shared: Arc::clone(shared),
         });
         let http2 = Http2 {
@@ -72,7 +74,13 @@ impl<S: Store> Server<S> {
             for waiters in &figures.waiters {
                 waiters.advanced(positions, failed);
             }
+            for watchers in &figures.watchers {
+                watchers.advanced();
+            }
         }));
+        for watchers in &self.figures.watchers {
+            watchers.opened(store.dispatch());
+        }
         self.figures.shared.opened(store);
     }
 
@@ -104,11 +112,13 @@ fn front<S: Store>(
     let core = Arc::new(Core {
         shared: Arc::clone(&figures.shared),
         waiters: Arc::clone(&figures.waiters[core]),
+        watchers: Arc::clone(&figures.watchers[core]),
         stats: Arc::clone(&figures.stats[core]),
         intake: figures.intake.for_runtime(),
     });
     let store = Arc::clone(&figures.shared.store);
     tokio::spawn(Arc::clone(&core.waiters).drive(store));
+    tokio::spawn(Arc::clone(&core.watchers).drive());
     let (longest, reply) = (
         figures.shared.limits.request_message(),
         figures.shared.limits.reply_message(),
@@ -123,9 +133,8 @@ fn front<S: Store>(
 /// Everything but calls on keys.
 fn rest<S: Store>(core: &Arc<Core<S>>, health: &HealthReporter, longest: usize) -> Routes {
     let admin = AdminServiceServer::new(Admin::new(Arc::clone(core)));
-    let not_yet = Arc::new(NotYet::new(Arc::clone(core)));
-    let watch = WatchServiceServer::from_arc(Arc::clone(&not_yet));
-    let lease = LeaseServiceServer::from_arc(not_yet);
+    let watch = WatchServiceServer::new(Watch::new(Arc::clone(core)));
+    let lease = LeaseServiceServer::new(NotYet::new(Arc::clone(core)));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     let routes = Routes::default()
         .add_service(admin.max_decoding_message_size(longest))

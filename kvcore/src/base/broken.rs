@@ -44,6 +44,14 @@ pub enum Build {
     RemoveBeforeManifest,
     /// Keep of the log only what comes after a snapshot's end.
     SnapshotForgetsLog,
+    /// Show whoever watches at DURABLE what is only logged.
+    WatchBeforeDurable,
+    /// Enter a watch without the lock that dispatching holds.
+    RegisterOutsideSeam,
+    /// Forget the changes that a full queue has no room for.
+    DropOnFullQueue,
+    /// Send the current records without saying that everything else is gone.
+    ResyncWithoutAbsences,
 }
 
 #[cfg(feature = "sim")]

@@ -309,9 +309,11 @@ impl Step {
     }
 
     /// Stamps the record with its place in the order and says what is logged.
-    pub(crate) fn log(&mut self, revision: Revision) -> Logged {
+    /// With `displaced`, what was there before goes along for whoever watches.
+    pub(crate) fn log(&mut self, revision: Revision, displaced: bool) -> Logged {
         let current = self.current.as_ref();
         let previous = current.map_or(Revision::NONE, Record::mod_revision);
+        let displaced = current.filter(|_| displaced).cloned();
         match &mut self.change {
             Planned::Remove(cause) => Logged::Delete {
                 gone: current.expect("only what is there is removed").clone(),
@@ -323,9 +325,17 @@ impl Step {
                 record.stamp(revision, created, version);
                 let record = record.clone();
                 if *value_kept {
-                    Logged::Metadata { record, previous }
+                    Logged::Metadata {
+                        record,
+                        previous,
+                        displaced,
+                    }
                 } else {
-                    Logged::Set { record, previous }
+                    Logged::Set {
+                        record,
+                        previous,
+                        displaced,
+                    }
                 }
             }
         }

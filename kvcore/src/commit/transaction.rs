@@ -24,6 +24,7 @@ use crate::dedup::Table;
 use crate::expiry::UnitLimit;
 use crate::log::writer::LogState;
 use crate::store::{Memory, Place, Record, Shard, Shards};
+use crate::watch::Hub;
 
 /// What a transaction works on.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Core {
     /// Records removed because their deadline had passed.
     pub expired: Arc<AtomicU64>,
     pub removal_limit: UnitLimit,
+    /// Who is told of changes.
+    pub watches: Arc<Hub>,
 }
 
 /// What became of an attempt to commit.
@@ -211,11 +214,12 @@ impl Core {
         }
         unit.operations.make_room(steps.len());
         let entry = named.prepare(&mut unit, remembered, now);
+        let displaced = self.watches.wants_previous();
         grant.travel();
         let _abort = AbortOnUnwind;
         let revision = self.sequencer.issue(unit, |unit, revision| {
             for step in &mut *steps {
-                unit.operations.push(step.log(revision));
+                unit.operations.push(step.log(revision, displaced));
             }
         });
         for step in &*steps {
@@ -334,7 +338,7 @@ impl Core {
             step.prepare(shard);
             grant.travel();
             let revision = self.sequencer.next();
-            drop(step.log(revision));
+            drop(step.log(revision, false));
             step.apply(shard, revision);
             Ok::<_, Error>(Some((Step::new(place, current.as_ref(), again), revision)))
         })?;
@@ -345,7 +349,7 @@ impl Core {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         self.sequencer.issue(unit, |unit, revision| {
-            unit.operations.push(step.log(revision));
+            unit.operations.push(step.log(revision, false));
         });
         self.after(provisional);
         Ok(Attempt::Done(Outcome {

@@ -15,6 +15,7 @@ pub mod ranges;
 pub mod reads;
 pub mod snapshots;
 pub mod verify;
+pub mod watches;
 pub mod writes;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use close::Closed;
 pub use ranges::{Digest, Digester};
 pub use snapshots::{SnapshotError, SnapshotInfo};
 pub use verify::{VerifyError, VerifyInfo, VerifyStep};
+pub use watches::{WatchFrom, WatchThread, Watcher};
 
 /// An open store. Cloning shares it; the last clone that goes away leaves the store as
 /// a crash would (only [`Engine::close`] seals the log).

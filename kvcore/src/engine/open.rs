@@ -31,6 +31,7 @@ use crate::recovery::load::{Loaded, Loading, load};
 use crate::recovery::replay::Target;
 use crate::recovery::{LoadProgress, OpenError};
 use crate::store::{Memory, Shards};
+use crate::watch::Hub;
 
 /// The log's writer with everything that it works on.
 pub type LogWriter = Writer<Unit, PermitSink>;
@@ -156,25 +157,19 @@ impl Engine {
         lock: Box<dyn DirLock>,
         loaded: Loaded,
     ) -> (Self, LogWriter) {
-        let (units, bytes) = (
-            options.limits.in_flight_units,
-            options.limits.in_flight_bytes,
-        );
         let numbering = loaded.numbering;
         // Every permit may be on its way at once: those of callers and the store's own.
-        let places = units + OWN_UNITS;
+        let places = options.limits.in_flight_units + OWN_UNITS;
         let (sequencer, receiver) = Sequencer::new(numbering.last, numbering.next, places);
         let sequencer = Arc::new(sequencer);
         let state = Arc::new(WriteState::default());
-        let parts = (log.clone(), sequencer.clone(), state.clone());
-        let gate = Gate::new(parts, units, bytes, options.unit_encoded_max());
-        let gate = Arc::new(gate);
-        let weak = Arc::downgrade(&gate);
-        log.watermark.subscribe(Arc::new(move || {
-            if let Some(gate) = weak.upgrade() {
-                gate.wake();
-            }
-        }));
+        let gate = gate(&options, &log, &sequencer, &state);
+        let watches = Arc::new(Hub::new(
+            log.clone(),
+            environment.disk.clone(),
+            options.watch_ring_bytes,
+            (numbering.last, numbering.next),
+        ));
         let start = Start {
             disk: environment.disk.clone(),
             clock: loaded.clock.clone(),
@@ -187,7 +182,7 @@ impl Engine {
             active: loaded.active,
             next: numbering.next,
         };
-        let writer = Writer::new(start, PermitSink::new(gate.clone()));
+        let writer = Writer::new(start, PermitSink::new(gate.clone(), watches.clone()));
         let Target {
             shards,
             memory,
@@ -207,6 +202,7 @@ impl Engine {
                 options.limits.unit_operations,
                 options.limits.unit_bytes,
             ),
+            watches,
         };
         let store_id = loaded.manifest.store_id;
         let snapshots = Snapshots::new(core.clone(), environment.clone(), &options, store_id);
@@ -247,6 +243,29 @@ impl Engine {
         self.inner.threads.lock().extend(threads);
         Ok(())
     }
+}
+
+/// Woken whenever the log has moved.
+fn gate(
+    options: &Options,
+    log: &Arc<LogState>,
+    sequencer: &Arc<Sequencer>,
+    state: &Arc<WriteState>,
+) -> Arc<Gate> {
+    let (units, bytes) = (
+        options.limits.in_flight_units,
+        options.limits.in_flight_bytes,
+    );
+    let parts = (log.clone(), sequencer.clone(), state.clone());
+    let gate = Gate::new(parts, units, bytes, options.unit_encoded_max());
+    let gate = Arc::new(gate);
+    let weak = Arc::downgrade(&gate);
+    log.watermark.subscribe(Arc::new(move || {
+        if let Some(gate) = weak.upgrade() {
+            gate.wake();
+        }
+    }));
+    gate
 }
 
 fn spawn(

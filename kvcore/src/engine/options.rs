@@ -78,6 +78,9 @@ pub struct Options {
     pub shards: usize,
     pub snapshots: SnapshotOptions,
     pub retain: Retention,
+    /// Bytes of the newest changes that are kept in memory while anybody watches; whoever
+    /// is behind that reads the log. Default 16 MiB.
+    pub watch_ring_bytes: u64,
 }
 
 /// Log that is kept although no snapshot needs it, for whoever wants to go on from an older
@@ -140,6 +143,7 @@ impl Options {
             shards: crate::base::limits::SHARDS,
             snapshots: SnapshotOptions::default(),
             retain: Retention::default(),
+            watch_ring_bytes: 16 << 20,
         }
     }
 

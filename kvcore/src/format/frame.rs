@@ -29,7 +29,7 @@ mod tests;
 
 pub use builder::{FrameBuilder, FrameFields};
 pub use mend::{Body, Mended, mend_frame};
-pub use read::{FrameRead, probe_head, read_frame};
+pub use read::{FrameRead, probe_head, read_frame, read_head};
 pub use seal::{SEAL_BYTES, SEAL_FIELDS, SealPayload};
 
 use thiserror::Error;

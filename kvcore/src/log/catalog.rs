@@ -137,6 +137,14 @@ impl Catalog {
         first
     }
 
+    /// The first revision that is still there: of the very first change, or of the oldest
+    /// segment's.
+    pub fn oldest(&self) -> Revision {
+        let inner = self.inner.lock();
+        let oldest = inner.segments.front();
+        oldest.map_or(Revision::START, |oldest| oldest.first_revision)
+    }
+
     pub fn has(&self, sequence: u64) -> bool {
         let inner = self.inner.lock();
         inner

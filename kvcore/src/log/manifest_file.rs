@@ -52,6 +52,20 @@ impl ManifestFile {
             .any(|gap| gap.contains(revision))
     }
 
+    /// The first revision at or behind this one that lies in no gap.
+    pub fn past_gap(&self, revision: Revision) -> Revision {
+        let current = self.current.lock();
+        let gap = current.gaps.iter().find(|gap| gap.contains(revision));
+        gap.map_or(revision, |gap| gap.last.next())
+    }
+
+    /// The last revision at or before this one that lies in no gap.
+    pub fn before_gap(&self, revision: Revision) -> Revision {
+        let current = self.current.lock();
+        let gap = current.gaps.iter().find(|gap| gap.contains(revision));
+        gap.map_or(revision, |gap| Revision(gap.first.0 - 1))
+    }
+
     pub fn get(&self) -> Manifest {
         self.current.lock().clone()
     }

@@ -15,6 +15,7 @@ pub mod ring;
 pub mod rooms;
 pub mod segment;
 pub mod spares;
+pub mod tail;
 pub mod watermark;
 pub mod writer;
 
@@ -33,7 +34,10 @@ pub trait LogUnit: Send + 'static {
 
 /// Who is told what became of the units.
 pub trait GroupSink<U>: Send + 'static {
-    /// These are in the file, in revision order. What they hold may be given back.
+    /// These are in the file, in revision order, and nobody has been told yet. What they
+    /// changed may be taken out of them.
+    fn written(&mut self, units: &mut [Box<U>]);
+    /// These are in the file, and that was announced. What they hold may be given back.
     fn logged(&mut self, units: &mut Vec<Box<U>>);
     /// The log has failed: these will never be written.
     fn failed(&mut self, units: &mut Vec<Box<U>>);

@@ -139,6 +139,27 @@ impl Watermark {
         result
     }
 
+    /// Blocks until `durable` (or only `logged`) is above `revision`, the log has failed, or
+    /// `limit` has passed. Asks for nothing: the writer goes its own pace.
+    pub fn wait_past(&self, revision: Revision, for_durable: bool, limit: Duration) {
+        let position = || {
+            if for_durable {
+                self.durable()
+            } else {
+                self.logged()
+            }
+        };
+        let deadline = Instant::now() + limit;
+        let mut sleepers = self.sleepers.lock();
+        *sleepers += 1;
+        while position() <= revision && self.failure().is_none() {
+            if self.moved.wait_until(&mut sleepers, deadline).timed_out() {
+                break;
+            }
+        }
+        *sleepers -= 1;
+    }
+
     pub(crate) fn parker(&self) -> &Parker {
         &self.parker
     }

@@ -309,6 +309,8 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         counters.group_units.record(units);
         self.unsynced = (self.unsynced.0 + units, self.unsynced.1 + written);
         self.state.recent.logged(last, now);
+        // Before anybody is woken: whoever looks for it then finds it.
+        self.sink.written(&mut self.group);
         self.state.watermark.advance_logged(last);
         if broken::is(broken::Build::AcknowledgeBeforeSync) && self.policy == SyncPolicy::Always {
             self.state.watermark.advance_durable(last);

@@ -10,6 +10,7 @@ pub mod apply;
 mod deadlines;
 pub mod entry;
 mod index;
+pub mod logged;
 pub mod memory;
 pub mod shards;
 mod short;
@@ -17,6 +18,7 @@ mod tables;
 
 pub use apply::{Change, apply, prepare};
 pub use entry::Record;
+pub use logged::{Logged, Operations};
 pub use memory::Memory;
 pub use shards::{Found, Leaving, Place, Shard, Shards};
 

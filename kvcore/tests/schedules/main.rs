@@ -72,6 +72,16 @@ fn a_key_does_not_outlive_another_with_the_same_deadline() {
 }
 
 #[test]
+fn a_watch_that_is_entered_meanwhile_misses_nothing() {
+    explore("registration of a watch", scenarios::registration);
+}
+
+#[test]
+fn a_watch_that_is_entered_outside_the_seam_is_caught() {
+    caught(Build::RegisterOutsideSeam, scenarios::registration);
+}
+
+#[test]
 fn a_range_transaction_that_locks_only_present_keys_is_caught() {
     caught(Build::RangeLocksPresentKeys, scenarios::write_skew);
 }

@@ -1,9 +1,15 @@
 //! What the threads do, and what must hold however they are woven together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use kvcore::{Compare, Expiry, Increment, KeyRange, Mutation, Operator, Target, Txn, TxnOp};
+use kvcore::watch::{
+    Budget, Dispatcher, Filter, Hits, Level, Message, OnCompacted, Turn as Told, Want,
+};
+use kvcore::{
+    Compare, Expiry, Increment, KeyRange, Mutation, Operator, Revision, Target, Txn, TxnOp,
+    WatchFrom,
+};
 
 use crate::support::{Store, store};
 
@@ -185,5 +191,78 @@ pub(crate) fn one_deadline() {
         counted < ended,
         "{counted} met a value that had ended by {ended}"
     );
+    rest.check(store);
+}
+
+/// A watch is entered while changes are made, logged and dispatched. From the first revision
+/// that it says it can tell of, it tells each one once.
+pub(crate) fn registration() {
+    let (store, rest) = store();
+    store.write(Mutation::set(b"key", b"before"));
+    let rest = Arc::new(Mutex::new(Some(rest)));
+    let dispatcher: Arc<Dispatcher<Arc<Hits>>> = Arc::new(store.engine.dispatcher(Level::Latest));
+    let want = || Want {
+        range: KeyRange::prefix(b"k"),
+        filter: Filter::default(),
+        level: Level::Latest,
+        on_compacted: OnCompacted::Cancel,
+    };
+    let watch = Arc::new(Mutex::new(None));
+    let writer: Body = {
+        let (rest, dispatcher) = (rest.clone(), dispatcher.clone());
+        Box::new(move |store| {
+            let mut taken = rest.lock().expect("alone").take().expect("put back");
+            for value in [b"1", b"2", b"3", b"4"] {
+                store.write(Mutation::set(b"key", value));
+                taken.turn();
+                while dispatcher.dispatch() {}
+            }
+            *rest.lock().expect("alone") = Some(taken);
+        })
+    };
+    let watcher: Body = {
+        let (watch, dispatcher) = (watch.clone(), dispatcher.clone());
+        Box::new(move |store| {
+            // One that ends at once, so that publishing begins, stops and begins again.
+            drop(store.engine.open_watch(want(), WatchFrom::Now));
+            let mut one = store
+                .engine
+                .open_watch(want(), WatchFrom::Now)
+                .expect("now is always possible");
+            let (hits, _) = dispatcher.enter(&KeyRange::prefix(b"k"), |hits| hits);
+            one.follow(hits);
+            *watch.lock().expect("alone") = Some(one);
+        })
+    };
+    store.run(vec![writer, watcher]);
+    let mut rest = rest.lock().expect("alone").take().expect("put back");
+    rest.turn();
+    while dispatcher.dispatch() {}
+    let mut watch = watch.lock().expect("alone").take().expect("entered");
+    let first = watch.start().expect("it begins with a revision");
+    let mut told: Vec<Revision> = Vec::new();
+    let budget = Budget {
+        events: 2,
+        bytes: 1 << 10,
+    };
+    loop {
+        let turn = match watch.poll(budget) {
+            Told::Read => watch.read(&store.engine, budget).expect("the log is there"),
+            turn => turn,
+        };
+        match turn {
+            Told::Message(Message::Events(batch)) => {
+                told.extend(batch.events.iter().map(|event| event.revision));
+            }
+            Told::Idle(_) => break,
+            Told::Again | Told::Read => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let all: Vec<Revision> = (first.0..=store.engine.store_revision().0)
+        .map(Revision)
+        .collect();
+    assert_eq!(told, all, "each once, from {first} on");
+    drop((watch, dispatcher));
     rest.check(store);
 }

@@ -186,6 +186,11 @@ fn contents(engine: &Engine) -> Vec<Content> {
 }
 
 impl Rest {
+    /// The log's writer does what there is to do.
+    pub(crate) fn turn(&mut self) {
+        while self.writer.turn() == Turn::Worked {}
+    }
+
     /// The log, replayed, gives what memory holds; the index and the counts agree; every
     /// permit and every accounted byte is where it should be.
     pub(crate) fn check(mut self, store: Store) {

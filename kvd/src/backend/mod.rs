@@ -10,6 +10,7 @@ mod digest;
 pub mod embedded;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod watch;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -100,6 +101,10 @@ impl Patience {
 /// key may not be taken back by a restart, so its removal is written before the answer
 /// is given, and counts into what the answer reveals.
 pub trait Store: Clone + Send + Sync + 'static {
+    /// One watch, and what looks at changes for all watches of a runtime.
+    type Watch: watch::Watch;
+    type Dispatch: watch::Dispatch<Watch = Self::Watch>;
+
     fn get(
         &self,
         key: &[u8],
@@ -187,6 +192,11 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn subscribe(&self, listener: Listener);
     /// Whether `revision` names a state that was or is.
     fn check_revision(&self, revision: Revision) -> Result<(), Error>;
+
+    /// A watch that begins at `from`.
+    fn watch(&self, want: watch::Want, from: watch::From) -> Result<Self::Watch, Error>;
+    fn dispatch(&self) -> Self::Dispatch;
+    fn watch_figures(&self) -> watch::Figures;
 
     fn default_durability(&self) -> Durability;
     fn default_read_level(&self) -> ReadLevel;

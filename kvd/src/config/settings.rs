@@ -166,6 +166,9 @@ settings! {
     "log.retain_bytes" => Restart retain_bytes: Size = "256MiB", "0B" ..= "16TiB";
     /// And none of it that is older than this; 0ms: however old it is.
     "log.retain_age" => Restart retain_age: Duration = "0ms", "0ms" ..= "8760h";
+    /// Bytes of the newest changes that are kept in memory while anybody watches;
+    /// whoever is further behind reads the log.
+    "watch.ring_bytes" => Restart watch_ring_bytes: Size = "16MiB", "0B" ..= "16GiB";
     /// A snapshot is made when a start would have to replay this many bytes of log,
     /// and no fewer than the last snapshot has. none: only on demand.
     "snapshot.log_bytes" => Restart snapshot_log_bytes: SizeLimit = "256MiB";

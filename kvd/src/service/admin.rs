@@ -14,7 +14,7 @@ use super::core::{Core, Seen, answer};
 use super::deadline::Deadline;
 use super::limits::{
     PAGE_RECORDS, PIPELINE_BYTES, PIPELINE_OPERATIONS, RANGE_DELETE_KEYS, REQUEST_ID_BYTES,
-    TTL_MAX_MS, TXN_DEPTH, TXN_RANGE_KEYS,
+    STREAM_WATCHES, TTL_MAX_MS, TXN_DEPTH, TXN_RANGE_KEYS, WATCH_BYTES, WATCHES,
 };
 use super::operations::not_yet;
 use super::status::Refusal;
@@ -28,7 +28,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The service of one runtime.
 #[derive(Debug)]
-pub struct Admin<S> {
+pub struct Admin<S: Store> {
     core: Arc<Core<S>>,
 }
 
@@ -157,8 +157,9 @@ impl<S: Store> Core<S> {
             request_id_window_count: signed(remembered.count),
             request_id_window_bytes: signed(remembered.bytes),
             request_id_window_ms: signed(remembered.ms),
-            // Of calls that this version does not serve: zero, as documented there.
-            ..v1::GetLimitsResponse::default()
+            watch_message_bytes: length(WATCH_BYTES),
+            watches_per_stream: length(STREAM_WATCHES),
+            watches: length(WATCHES),
         }
     }
 
@@ -170,7 +171,7 @@ impl<S: Store> Core<S> {
             transaction_scope: v1::TransactionScope::Store.into(),
             ttl_granularity_ms: 1,
             scan_order: v1::ScanOrder::Key.into(),
-            history: v1::History::None.into(),
+            history: v1::History::Events.into(),
             durabilities: [Durability::None, Durability::Logged, Durability::Synced]
                 .map(|d| durability(d).into())
                 .to_vec(),

@@ -12,7 +12,7 @@ use super::status::Refusal;
 use crate::backend::{Condition, Durability, ReadLevel, Record, Revision, Store};
 
 /// What `require` may name, and what GetCapabilities lists.
-pub const CAPABILITIES: [v1::Capability; 24] = [
+pub const CAPABILITIES: [v1::Capability; 27] = [
     v1::Capability::ConditionExists,
     v1::Capability::ConditionModRevision,
     v1::Capability::ConditionVersion,
@@ -37,6 +37,9 @@ pub const CAPABILITIES: [v1::Capability; 24] = [
     v1::Capability::Snapshot,
     v1::Capability::Backup,
     v1::Capability::Verify,
+    v1::Capability::Watch,
+    v1::Capability::WatchResync,
+    v1::Capability::WatchPrevious,
 ];
 
 /// Values from this size on are shared with the store instead of copied.

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use kvproto::v1::{self, ErrorReason as Reason};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::{Response, Status};
 
 use super::convert::signed;
 use super::limits::Limits;
 use super::status::Refusal;
+use super::watch::READS;
+use super::watch::link::Watchers;
 use crate::backend::{Durability, ReadLevel, Revision, Store};
 use crate::config::{Config, Settings};
 use crate::connection::Peer;
@@ -51,6 +53,9 @@ pub struct Shared<S> {
     pub backups: AtomicUsize,
     /// Checks of the files under way.
     pub verifies: AtomicUsize,
+    /// Watches that there are, and how many may read at a time.
+    pub watches: AtomicUsize,
+    pub watch_reads: Arc<Semaphore>,
     /// First bytes of the store's id, which every position carries.
     tag: OnceLock<[u8; 8]>,
 }
@@ -70,6 +75,8 @@ impl<S: Store> Shared<S> {
             draining: watch::Sender::new(false),
             backups: AtomicUsize::new(0),
             verifies: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
+            watch_reads: Arc::new(Semaphore::new(READS)),
             tag: OnceLock::new(),
         }
     }
@@ -100,7 +107,7 @@ impl<S: Store> Shared<S> {
     }
 
     /// The opaque resume point of `revision`: format, revision, store.
-    fn position(&self, revision: Revision) -> Bytes {
+    pub(super) fn position(&self, revision: Revision) -> Bytes {
         let mut position = [1; 17];
         position[1..9].copy_from_slice(&revision.to_le_bytes());
         if let Some(tag) = self.tag.get() {
@@ -112,9 +119,10 @@ impl<S: Store> Shared<S> {
 
 /// What the services of one runtime share.
 #[derive(Debug)]
-pub struct Core<S> {
+pub struct Core<S: Store> {
     pub shared: Arc<Shared<S>>,
     pub waiters: Arc<Waiters>,
+    pub watchers: Arc<Watchers<S>>,
     pub stats: Arc<Stats>,
     pub intake: Arc<Intake>,
 }

@@ -20,7 +20,7 @@ use crate::waiter::Level;
 
 /// The service of one runtime.
 #[derive(Debug)]
-pub struct Kv<S> {
+pub struct Kv<S: Store> {
     core: Arc<Core<S>>,
 }
 

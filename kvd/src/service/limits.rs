@@ -12,6 +12,13 @@ pub const PIPELINE_BYTES: usize = 4 << 20;
 /// Most records and bytes of one page of a scan.
 pub const PAGE_RECORDS: usize = 1000;
 pub const PAGE_BYTES: usize = 1 << 20;
+/// Bytes and events of one message of a watch, a single event excepted; how many watches
+/// there may be on one stream, and in all; how often one may tell its progress.
+pub const WATCH_BYTES: usize = 1 << 20;
+pub const WATCH_EVENTS: usize = 1000;
+pub const STREAM_WATCHES: usize = 10_000;
+pub const WATCHES: usize = 100_000;
+pub const PROGRESS_MS: u64 = 100;
 /// Longest request id.
 pub const REQUEST_ID_BYTES: usize = 64;
 /// What the engine sets for every server.

@@ -24,3 +24,4 @@ mod tests;
 mod token;
 mod txn;
 mod verify;
+pub mod watch;

@@ -1,10 +1,10 @@
-//! WatchService and LeaseService: declared in the protocol, built later. Every call
-//! is refused with NOT_YET.
+//! LeaseService: declared in the protocol, built later. Every call is refused with
+//! NOT_YET.
 
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
-use kvproto::v1::{self, lease_service_server::LeaseService, watch_service_server::WatchService};
+use kvproto::v1::{self, lease_service_server::LeaseService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::core::{Core, answer};
@@ -14,7 +14,7 @@ use crate::telemetry::stats::Rpc;
 
 /// Refuses every call of the services that are not built.
 #[derive(Debug)]
-pub struct NotYet<S> {
+pub struct NotYet<S: Store> {
     core: Arc<Core<S>>,
 }
 
@@ -29,18 +29,6 @@ impl<S: Store> NotYet<S> {
 }
 
 type Replies<T> = BoxStream<'static, Result<T, Status>>;
-
-#[tonic::async_trait]
-impl<S: Store> WatchService for NotYet<S> {
-    type WatchStream = Replies<v1::WatchResponse>;
-
-    async fn watch(
-        &self,
-        _: Request<Streaming<v1::WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        self.refuse("Watch")
-    }
-}
 
 #[tonic::async_trait]
 impl<S: Store> LeaseService for NotYet<S> {

@@ -8,7 +8,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use tonic::Code;
 
+use crate::backend::watch::Figures;
 use crate::backend::{State, Status};
+use crate::service::watch::link::Behind;
 
 /// How often something happened, by call and code.
 #[derive(Debug)]
@@ -308,5 +310,73 @@ pub(super) fn distributions(out: &mut Out<'_>, of: &Distributions) -> Result {
         "Bytes of the log that one sync made durable.",
         &of.sync_bytes,
         1.0,
+    )
+}
+
+pub(super) fn watches(out: &mut Out<'_>, figures: &Figures, behind: Behind) -> Result {
+    out.level("kvd_watches", "Watches that there are.", figures.watches)?;
+    out.level(
+        "kvd_watches_behind",
+        "Watches that have changes to tell.",
+        behind.watches,
+    )?;
+    out.level(
+        "kvd_watch_lag_revisions",
+        "Revisions that the watch that is furthest behind has to look at.",
+        behind.revisions,
+    )?;
+    out.level(
+        "kvd_watch_ring_bytes",
+        "Bytes of the newest changes, kept in memory for watches.",
+        figures.ring_bytes,
+    )?;
+    let [
+        _,
+        written,
+        deleted,
+        range_deleted,
+        expired,
+        evicted,
+        expiry_changed,
+    ] = figures.events;
+    let causes = [
+        ("written", written),
+        ("deleted", deleted),
+        ("range_deleted", range_deleted),
+        ("expired", expired),
+        ("evicted", evicted),
+        ("expiry_changed", expiry_changed),
+    ];
+    out.family(
+        "kvd_watch_events",
+        "Events told, by cause.",
+        MetricType::Counter,
+        "cause",
+        &causes,
+    )?;
+    out.count(
+        "kvd_watch_log_reads",
+        "Times a watch was so far behind that it read the log.",
+        figures.log_reads,
+    )?;
+    out.count(
+        "kvd_watch_log_read_bytes",
+        "Bytes that were read for it.",
+        figures.log_bytes,
+    )?;
+    out.count(
+        "kvd_watch_lookups",
+        "Records before a change that were looked up in the log.",
+        figures.lookups,
+    )?;
+    out.count(
+        "kvd_watch_resyncs",
+        "Times a watch was sent the current records because the log was gone.",
+        figures.resyncs,
+    )?;
+    out.count(
+        "kvd_watch_compacted",
+        "Watches that ended because the log was gone.",
+        figures.compacted,
     )
 }

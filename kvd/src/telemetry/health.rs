@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `""`, `kvd.v1.KvService` | the store is loaded and the server is not stopping |
 //! | `kvd.v1.KvService/write` | writes are taken as well |
-//! | `kvd.v1.WatchService` | never: it is not built |
+//! | `kvd.v1.WatchService` | watches are served: as calls that read |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use tonic_health::server::HealthReporter;
 use crate::backend::{State, Store};
 use crate::service::core::Shared;
 
-const ALL: [&str; 4] = ["", KV, WRITE, "kvd.v1.WatchService"];
+const ALL: [&str; 4] = ["", KV, WRITE, WATCH];
 const KV: &str = "kvd.v1.KvService";
+const WATCH: &str = "kvd.v1.WatchService";
 const WRITE: &str = "kvd.v1.KvService/write";
 /// How often the engine is asked about states that it does not announce.
 const EVERY: Duration = Duration::from_millis(500);
@@ -107,6 +108,9 @@ async fn tell(reporter: &HealthReporter, health: &Health) {
     };
     reporter.set_service_status("", status(health.reads)).await;
     reporter.set_service_status(KV, status(health.reads)).await;
+    reporter
+        .set_service_status(WATCH, status(health.reads))
+        .await;
     reporter
         .set_service_status(WRITE, status(health.writes))
         .await;

@@ -12,25 +12,30 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
-use super::exposition::{Count, NANO, Out, Result, Timed, distributions, log, snapshots, store};
+use super::exposition::{
+    Count, NANO, Out, Result, Timed, distributions, log, snapshots, store, watches,
+};
 use super::health::Health;
 use super::http::Source;
 use super::stats::{CODES, Kind, OUTCOMES, Rpc, Stats};
 use super::{logging, process};
+use crate::backend::watch::Figures as Watches;
 use crate::backend::{Distributions, Status, Store};
 use crate::connection::Caps;
 use crate::intake::Intake;
 use crate::service::core::Shared;
+use crate::service::watch::link::{Behind, Watchers};
 use crate::waiter::Waiters;
 
 /// All that is counted and measured.
 #[derive(Debug)]
-pub struct Figures<S> {
+pub struct Figures<S: Store> {
     pub shared: Arc<Shared<S>>,
     pub caps: Arc<Caps>,
     pub intake: Arc<Intake>,
     pub stats: Vec<Arc<Stats>>,
     pub waiters: Vec<Arc<Waiters>>,
+    pub watchers: Vec<Arc<Watchers<S>>>,
 }
 
 impl<S: Store + fmt::Debug> Source for Figures<S> {
@@ -70,6 +75,8 @@ struct Snapshot {
     accept_errors: u64,
     held: usize,
     status: Option<(Status, Distributions)>,
+    watches: Watches,
+    behind: Behind,
     uptime: f64,
 }
 
@@ -103,9 +110,28 @@ impl Snapshot {
             accept_errors: load(&caps.accept_errors),
             held: figures.intake.held(),
             status: figures.shared.store.get().map(engine),
+            watches: figures
+                .shared
+                .store
+                .get()
+                .map(Store::watch_figures)
+                .unwrap_or_default(),
+            behind: behind(figures),
             uptime: figures.shared.started.elapsed().as_secs_f64(),
         }
     }
+}
+
+/// How far the watches of all runtimes are behind.
+fn behind<S: Store>(figures: &Figures<S>) -> Behind {
+    let Some(store) = figures.shared.store.get() else {
+        return Behind::default();
+    };
+    let each = figures.watchers.iter().map(|one| one.behind(store));
+    each.fold(Behind::default(), |sum, one| Behind {
+        watches: sum.watches + one.watches,
+        revisions: sum.revisions.max(one.revisions),
+    })
 }
 
 /// What has happened at least once, over all runtimes.
@@ -166,6 +192,7 @@ impl Collector for Snapshot {
             distributions(out, of)?;
             self.permits(out)?;
             self.memory(out, status)?;
+            watches(out, &self.watches, self.behind)?;
         }
         self.process(out)
     }

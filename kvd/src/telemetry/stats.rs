@@ -39,12 +39,13 @@ pub enum Rpc {
     Backup,
     Verify,
     AcknowledgeRepair,
+    Watch,
     /// Declared, not built.
     NotYet,
 }
 
 impl Rpc {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -68,6 +69,7 @@ impl Rpc {
         Self::Backup,
         Self::Verify,
         Self::AcknowledgeRepair,
+        Self::Watch,
         Self::NotYet,
     ];
 
@@ -96,6 +98,7 @@ impl Rpc {
             Self::Backup => "Backup",
             Self::Verify => "Verify",
             Self::AcknowledgeRepair => "AcknowledgeRepair",
+            Self::Watch => "Watch",
             Self::NotYet => "not_yet",
         }
     }

@@ -21,7 +21,6 @@ enum Call {
     Count(v1::CountRequest),
     Scan(v1::ScanRequest),
     DeleteRange(v1::DeleteRangeRequest),
-    Watch,
     Grant,
     GetConfig,
     Raw {
@@ -75,11 +74,6 @@ async fn send(running: &Running, call: Call) -> Result<(), Status> {
                 .into_inner();
             while replies.message().await?.is_some() {}
             Ok(())
-        }
-        Call::Watch => {
-            let channel = running.channel().await;
-            let mut watch = v1::watch_service_client::WatchServiceClient::new(channel);
-            watch.watch(tokio_stream::empty()).await.map(drop)
         }
         Call::Grant => {
             let channel = running.channel().await;
@@ -251,7 +245,7 @@ fn options() -> Vec<Row> {
             ..Default::default()
         })
     };
-    let watch = vec![v1::Capability::Watch.into()];
+    let lease = vec![v1::Capability::Lease.into()];
     vec![
         row(
             "unknown durability",
@@ -321,12 +315,12 @@ fn options() -> Vec<Row> {
         row(
             "missing capability",
             read(v1::ReadOptions {
-                require: watch.clone(),
+                require: lease.clone(),
                 ..Default::default()
             }),
             Code::Unimplemented,
             lacks,
-            "CAPABILITY_WATCH",
+            "CAPABILITY_LEASE",
         ),
         row(
             "unknown capability",
@@ -352,11 +346,11 @@ fn options() -> Vec<Row> {
             "pipeline without a capability",
             Call::Pipeline(vec![v1::PipelineRequest {
                 operations: Vec::new(),
-                require: watch,
+                require: lease,
             }]),
             Code::Unimplemented,
             lacks,
-            "CAPABILITY_WATCH",
+            "CAPABILITY_LEASE",
         ),
     ]
 }
@@ -437,7 +431,6 @@ fn items_and_ranges() -> Vec<Row> {
             Reason::BadRange,
             "prefix is empty",
         ),
-        row("Watch", Call::Watch, not_yet, Reason::NotYet, "Watch"),
         row("Grant", Call::Grant, not_yet, Reason::NotYet, "Grant"),
         row(
             "GetConfig",

@@ -42,3 +42,5 @@ mod services;
 mod support;
 #[cfg(test)]
 mod unix_socket;
+#[cfg(test)]
+mod watch;

@@ -386,7 +386,8 @@ async fn what_is_listed_may_be_required_and_nothing_else() {
     assert_eq!(can.transaction_scope(), v1::TransactionScope::Store);
     assert_eq!(can.scan_order(), v1::ScanOrder::Key);
     assert_eq!(can.ttl_granularity_ms, 1);
-    assert!(!can.capabilities.contains(&v1::Capability::Watch.into()));
+    assert!(can.capabilities.contains(&v1::Capability::Watch.into()));
+    assert!(!can.capabilities.contains(&v1::Capability::Lease.into()));
     assert_eq!(can.default_durability(), v1::Durability::Synced);
     for number in 1..40 {
         let options = Some(v1::ReadOptions {
@@ -449,7 +450,7 @@ async fn health_and_reflection() {
         ("", ServingStatus::Serving),
         ("kvd.v1.KvService", ServingStatus::Serving),
         ("kvd.v1.KvService/write", ServingStatus::Serving),
-        ("kvd.v1.WatchService", ServingStatus::NotServing),
+        ("kvd.v1.WatchService", ServingStatus::Serving),
     ];
     for (service, status) in expected {
         let check = tonic_health::pb::HealthCheckRequest {

@@ -82,6 +82,17 @@ pub fn probe_head(bytes: &[u8], offset: u64, seed: Seed) -> Option<FrameHead> {
     (fits && HEAD_CRC.u32(head_bytes) == head_crc(head_bytes, offset, seed)).then_some(head)
 }
 
+/// The head at the start of `bytes` and the link of the frame behind it, if a sound one
+/// stands there: to step over a frame without looking at its body.
+pub fn read_head(bytes: &[u8], offset: u64, seed: Seed) -> Option<(FrameHead, u32)> {
+    let head_bytes = bytes.first_chunk::<FRAME_HEAD_BYTES>()?;
+    let stored = HEAD_CRC.u32(head_bytes);
+    if stored != head_crc(head_bytes, offset, seed) {
+        return None;
+    }
+    Some((FrameHead::decode(head_bytes).ok()?, stored))
+}
+
 /// Fewer bytes than a head has.
 fn short(bytes: &[u8]) -> FrameRead<'_> {
     if bytes.iter().all(|byte| *byte == 0) {

@@ -1,6 +1,7 @@
 //! kvcore behind the seam: the engine in this process.
 
 mod chunks;
+mod watch;
 mod words;
 
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use super::{
     PageLimit, Patience, Positions, RangeDeleted, ReadLevel, Record, RequestId, RequestWindow,
     Revealed, Revision, Snapshot, State, Status, Store, Txn, TxnLimits, TxnOutcome, VerifyStep,
 };
+use crate::backend::watch::{Figures, From as WatchFrom, Want};
 use crate::config::Settings;
 use crate::config::value::{Damaged, Io, SuspectTail, Sync};
 use crate::exit::{Exit, Failure};
 use crate::telemetry::slow::Stopwatch;
+pub use watch::{EngineDispatch, EngineWatch};
 
 /// How often a write may find another expired key in its way before it is refused.
 const ATTEMPTS: usize = 16;
@@ -75,6 +78,7 @@ fn options(settings: &Settings) -> Options {
             SuspectTail::Cut => Some(false),
         },
         replay_threads: settings.replay_threads.or_cores(),
+        watch_ring_bytes: settings.watch_ring_bytes.0,
         retain: Retention {
             bytes: settings.retain_bytes.0,
             age: Some(settings.retain_age).filter(|age| !age.is_zero()),
@@ -251,6 +255,9 @@ fn told<T>(read: kvcore::Revealed<T>) -> Revealed<T> {
 }
 
 impl Store for Embedded {
+    type Watch = EngineWatch;
+    type Dispatch = EngineDispatch;
+
     async fn get(&self, key: &[u8], patience: Patience) -> Result<Revealed<Option<Record>>, Error> {
         let reveal = {
             let read = self.0.look(key)?;
@@ -395,6 +402,21 @@ impl Store for Embedded {
 
     fn check_revision(&self, revision: Revision) -> Result<(), Error> {
         Ok(self.0.check_revision(kvcore::Revision(revision))?)
+    }
+
+    fn watch(&self, want: Want, from: WatchFrom) -> Result<EngineWatch, Error> {
+        Ok(EngineWatch {
+            watch: self.0.open_watch(want, from)?,
+            engine: self.0.clone(),
+        })
+    }
+
+    fn dispatch(&self) -> EngineDispatch {
+        EngineDispatch::new(&self.0)
+    }
+
+    fn watch_figures(&self) -> Figures {
+        watch::figures(&self.0)
     }
 
     fn store_revision(&self) -> Revision {

@@ -135,7 +135,61 @@ impl Fake {
     }
 }
 
+/// There is no log, so nobody watches.
+#[derive(Debug)]
+pub(crate) enum NoWatch {}
+
+impl watch::Watch for NoWatch {
+    fn poll(&mut self, _: watch::Budget) -> watch::Turn {
+        match *self {}
+    }
+
+    fn read(&mut self, _: watch::Budget) -> Result<watch::Turn, watch::End> {
+        match *self {}
+    }
+
+    fn position(&self) -> Option<Revision> {
+        match *self {}
+    }
+
+    fn start(&self) -> Option<Revision> {
+        match *self {}
+    }
+
+    fn level(&self) -> watch::Level {
+        match *self {}
+    }
+
+    fn oldest(&self) -> Revision {
+        match *self {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct NoDispatch;
+
+impl watch::Dispatch for NoDispatch {
+    type Watch = NoWatch;
+
+    fn enter(
+        &self,
+        watch: &mut NoWatch,
+        _: &mut dyn FnMut(Arc<watch::Hits>) -> Arc<dyn watch::Ear>,
+    ) -> watch::Ticket {
+        match *watch {}
+    }
+
+    fn leave(&self, _: &watch::Ticket) {}
+
+    fn dispatch(&self) -> bool {
+        false
+    }
+}
+
 impl Store for Fake {
+    type Watch = NoWatch;
+    type Dispatch = NoDispatch;
+
     async fn get(&self, key: &[u8], _: Patience) -> Result<Revealed<Option<Record>>, Error> {
         Ok(self.look(|memory| memory.get(key)))
     }
@@ -257,6 +311,18 @@ impl Store for Fake {
             return Err(Error::new(ErrorKind::FutureRevision, "above the store"));
         }
         Ok(())
+    }
+
+    fn watch(&self, _: watch::Want, _: watch::From) -> Result<NoWatch, Error> {
+        Err(Error::new(ErrorKind::Compacted, "there is no log"))
+    }
+
+    fn dispatch(&self) -> NoDispatch {
+        NoDispatch
+    }
+
+    fn watch_figures(&self) -> watch::Figures {
+        watch::Figures::default()
     }
 
     fn default_durability(&self) -> Durability {

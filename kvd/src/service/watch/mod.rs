@@ -1,0 +1,59 @@
+//! WatchService: changes, as they come, for any number of watches on one stream.
+//!
+//! * [`session`]: one stream, polled by its connection when its client has room. A message
+//!   is made when it can be sent, so a client that does not read costs its cursors and one
+//!   message.
+//! * [`link`]: how a change reaches the streams that wait for it.
+//! * What has to wait for a disk is read on a thread that may block, one read per stream and
+//!   [`READS`] of all streams at a time.
+
+mod create;
+mod encode;
+mod entry;
+pub mod link;
+mod session;
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use kvproto::v1::{self, watch_service_server::WatchService};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::core::{Core, answer};
+use crate::backend::Store;
+use crate::telemetry::stats::Rpc;
+
+/// Reads of the log, or of current records, at one time.
+pub(crate) const READS: usize = 4;
+
+/// The service of one runtime.
+#[derive(Debug)]
+pub struct Watch<S: Store> {
+    core: Arc<Core<S>>,
+}
+
+impl<S: Store> Watch<S> {
+    pub fn new(core: Arc<Core<S>>) -> Self {
+        Self { core }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Store> WatchService for Watch<S> {
+    type WatchStream = BoxStream<'static, Result<v1::WatchResponse, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let store = match self.core.store() {
+            Ok(store) => store.clone(),
+            Err(refusal) => return answer(self.core.begin(Rpc::Watch), Err(refusal)),
+        };
+        Ok(Response::new(session::serve(
+            Arc::clone(&self.core),
+            store,
+            request,
+        )))
+    }
+}

@@ -1,0 +1,6 @@
+//! Watches over the wire.
+
+mod bad;
+mod client;
+mod ends;
+mod tells;
