@@ -1,11 +1,11 @@
 //! WatchService: changes, as they come, for any number of watches on one stream.
 //!
-//! * [`session`]: one stream, polled by its connection when its client has room. A message
+//! * `session`: one stream, polled by its connection when its client has room. A message
 //!   is made when it can be sent, so a client that does not read costs its cursors and one
 //!   message.
-//! * [`link`]: how a change reaches the streams that wait for it.
+//! * `link`: how a change reaches the streams that wait for it.
 //! * What has to wait for a disk is read on a thread that may block, one read per stream and
-//!   [`READS`] of all streams at a time.
+//!   `READS` of all streams at a time.
 
 mod create;
 mod encode;

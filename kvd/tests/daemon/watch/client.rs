@@ -7,6 +7,7 @@ use kvproto::v1::watch_service_client::WatchServiceClient;
 use kvproto::v1::{
     self, key_range::Range, watch_request::Request, watch_response::Response, watch_start::Start,
 };
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -48,6 +49,13 @@ impl Stream {
     pub(super) async fn message(&mut self) -> (i64, Response) {
         let message = self.next().await.expect("goes on").expect("goes on");
         assert!(message.header.is_some());
+        if let Some(Response::Events(events)) = &message.response {
+            let small = message.encoded_len() <= 1 << 20;
+            assert!(
+                small || events.events.len() == 1,
+                "a message of more than 1 MiB"
+            );
+        }
         (message.watch_id, message.response.expect("says something"))
     }
 
