@@ -22,7 +22,7 @@ enum Call {
     Scan(v1::ScanRequest),
     DeleteRange(v1::DeleteRangeRequest),
     Grant,
-    GetConfig,
+    Compact,
     Raw {
         path: &'static str,
         headers: &'static [(&'static str, &'static str)],
@@ -80,10 +80,10 @@ async fn send(running: &Running, call: Call) -> Result<(), Status> {
             let mut lease = v1::lease_service_client::LeaseServiceClient::new(channel);
             lease.grant(v1::GrantRequest::default()).await.map(drop)
         }
-        Call::GetConfig => running
+        Call::Compact => running
             .admin()
             .await
-            .get_config(v1::GetConfigRequest {})
+            .compact(v1::CompactRequest::default())
             .await
             .map(drop),
         Call::Raw {
@@ -432,13 +432,7 @@ fn items_and_ranges() -> Vec<Row> {
             "prefix is empty",
         ),
         row("Grant", Call::Grant, not_yet, Reason::NotYet, "Grant"),
-        row(
-            "GetConfig",
-            Call::GetConfig,
-            not_yet,
-            Reason::NotYet,
-            "GetConfig",
-        ),
+        row("Compact", Call::Compact, not_yet, Reason::NotYet, "Compact"),
     ]
 }
 

@@ -131,6 +131,7 @@ fn labels(name: &str) -> &'static str {
         "kvd_requests_in_flight" | "kvd_slow_operations" => "`rpc`",
         "kvd_slow_operation_seconds" => "`part`",
         "kvd_ready" => "`kind`",
+        "kvd_watch_events" => "`cause`",
         "kvd_connections_refused" => "`cap`",
         "kvd_revision" => "`at`",
         "kvd_state" => "`state`",
