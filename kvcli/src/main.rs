@@ -33,6 +33,7 @@ mod settings;
 mod text;
 mod top;
 mod verify;
+mod watch;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Invocation::Man(args) => package::man(&args, &mut output),
         Invocation::Backup(args) => block_on(backup::run(&settings, args, &mut output)),
         Invocation::Verify(args) => block_on(verify::run(&settings, args, &mut output)),
+        Invocation::Watch(args) => block_on(watch::run(&settings, args, &mut output)),
         Invocation::AcknowledgeRepair(args) => block_on(acknowledge::run(&settings, args)),
         Invocation::Bench(args) => block_on(bench::run(&settings, args, &mut output)),
     }

@@ -5,7 +5,10 @@ mod patience;
 
 use std::time::Duration;
 
-use kvproto::v1::{admin_service_client::AdminServiceClient, kv_service_client::KvServiceClient};
+use kvproto::v1::{
+    admin_service_client::AdminServiceClient, kv_service_client::KvServiceClient,
+    watch_service_client::WatchServiceClient,
+};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -29,6 +32,7 @@ const MAX_REPLY: usize = 32 * 1024 * 1024;
 pub(crate) struct Caller {
     pub(crate) kv: KvServiceClient<Channel>,
     pub(crate) admin: AdminServiceClient<Channel>,
+    pub(crate) watch: WatchServiceClient<Channel>,
     pub(crate) lifeline: Lifeline,
     pub(crate) endpoint: Endpoint,
     timeout: Duration,
@@ -43,7 +47,8 @@ impl Caller {
     ) -> Self {
         Self {
             kv: KvServiceClient::new(channel.clone()).max_decoding_message_size(MAX_REPLY),
-            admin: AdminServiceClient::new(channel).max_decoding_message_size(MAX_REPLY),
+            admin: AdminServiceClient::new(channel.clone()).max_decoding_message_size(MAX_REPLY),
+            watch: WatchServiceClient::new(channel).max_decoding_message_size(MAX_REPLY),
             lifeline,
             endpoint,
             timeout,

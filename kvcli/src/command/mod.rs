@@ -55,6 +55,11 @@ pub(crate) enum Invocation {
     ///
     /// The store goes on. Exits with 0 if nothing is damaged, 1 if something is.
     Verify(crate::verify::Args),
+    /// Show every change of a key or a range as it happens
+    ///
+    /// In order, each once, also over broken connections and restarts of the server: the
+    /// watch goes on by itself behind what it has shown, and says so. Runs until Ctrl-C.
+    Watch(crate::watch::Args),
     /// Say that you know what `kvd repair` left out of this store
     AcknowledgeRepair(crate::acknowledge::Args),
     Bench(crate::bench::Args),

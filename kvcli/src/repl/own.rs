@@ -44,9 +44,8 @@ pub(super) fn parse(line: &str) -> Option<Result<Own<'_>, String>> {
         "help" | "\\help" | "\\?" => topic(rest),
         "quit" | "exit" | "\\q" => alone(Own::Quit),
         "\\watch" => watch(rest),
-        "acknowledge-repair" | "backup" | "bench" | "top" | "verify" | "completions" | "man" => {
-            Err(format!("{first} runs from the shell: kvcli {first}"))
-        }
+        "acknowledge-repair" | "backup" | "bench" | "top" | "verify" | "watch" | "completions"
+        | "man" => Err(format!("{first} runs from the shell: kvcli {first}")),
         _ if first.starts_with('\\') => Err(format!(
             "there is no {first} here; help lists what there is"
         )),

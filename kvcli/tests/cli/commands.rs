@@ -360,7 +360,16 @@ fn every_example_in_the_help_runs() {
         };
         let name = name.split(' ').next().expect("a word");
         // Those that run only alone are run by the test of the pages.
-        if ["acknowledge-repair", "backup", "bench", "top", "verify"].contains(&name) {
+        if [
+            "acknowledge-repair",
+            "backup",
+            "bench",
+            "top",
+            "verify",
+            "watch",
+        ]
+        .contains(&name)
+        {
             continue;
         }
         assert!(

@@ -20,3 +20,4 @@ mod terminal;
 mod top;
 mod txn;
 mod verify;
+mod watch;

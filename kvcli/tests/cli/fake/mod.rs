@@ -10,6 +10,7 @@ mod ranges;
 mod service;
 mod state;
 mod txn;
+mod watch;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use kvproto::v1::{
     self, ErrorReason, admin_service_server::AdminServiceServer,
     kv_service_server::KvServiceServer, operation::Operation as Op,
+    watch_service_server::WatchServiceServer,
 };
 use tokio::sync::oneshot;
 use tonic::transport::Server;
@@ -145,6 +147,15 @@ impl Fake {
         self.state().broken_scans = times;
     }
 
+    /// The next watch is sent this; it breaks then if there is another script.
+    pub(crate) fn watch_script(&self, script: Vec<v1::WatchResponse>) {
+        self.state().watch_scripts.push_back(script);
+    }
+
+    pub(crate) fn watches(&self) -> Vec<v1::WatchCreate> {
+        self.state().watches.clone()
+    }
+
     /// Every operation that arrived so far, also when it was answered from the
     /// memory of request ids.
     pub(crate) fn arrived(&self) -> Vec<Op> {
@@ -227,6 +238,7 @@ fn run(
         let kv = KvServiceServer::new(service.clone()).max_decoding_message_size(20 * 1024 * 1024);
         let router = Server::builder()
             .add_service(kv)
+            .add_service(WatchServiceServer::new(service.clone()))
             .add_service(AdminServiceServer::new(service));
         serve(router).await;
     });

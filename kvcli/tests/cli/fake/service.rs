@@ -24,7 +24,7 @@ impl Service {
         Self(state)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0
             .lock()
             .expect("no handler panics while it holds the state")

@@ -57,6 +57,9 @@ pub(super) struct State {
     pub(super) no_ids: Option<ErrorReason>,
     /// Outcomes by request id, with the request that had it.
     pub(super) outcomes: HashMap<Bytes, (Vec<u8>, OpResult)>,
+    pub(super) watches: Vec<v1::WatchCreate>,
+    /// What the watches to come are sent.
+    pub(super) watch_scripts: VecDeque<Vec<v1::WatchResponse>>,
     pub(super) reloads: u32,
     pub(super) most_ahead: usize,
     pub(super) die: Option<oneshot::Sender<()>>,
