@@ -1,6 +1,6 @@
 //! `watch`: every change of a key or a range, in order, once, for as long as one likes.
 //!
-//! The changes of one revision are shown when all of them have come, and what was shown is
+//! Changes are shown when all of their revision have come, and what was shown is
 //! what the position stands behind. So after a connection that broke, or a server that
 //! started again, the watch goes on behind that position: nothing is shown twice and nothing
 //! is left out. A start from the current state, or a resync, that breaks in the middle has no

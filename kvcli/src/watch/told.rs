@@ -11,7 +11,7 @@ use crate::{
 
 const HEADER: &[&str] = &["revision", "type", "cause", "key", "value", "version"];
 
-/// The events of one revision.
+/// Events of whole revisions.
 #[derive(Debug, Default)]
 pub(super) struct Events(Vec<v1::Event>);
 
