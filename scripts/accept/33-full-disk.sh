@@ -2,14 +2,14 @@
 # The disk is filled under load by something else, which goes on taking what kvd gives back,
 # and is freed again: on a small ext4 of its own, as root.
 #   33-full-disk.sh            4 rounds, values of 16 MiB among small ones, 1.5 GiB
-#   33-full-disk.sh --quick    1 round, values of 1 MiB, 192 MiB
+#   33-full-disk.sh --quick    1 round, values of 1 MiB, 384 MiB
 . "$(dirname "$0")/lib.sh"
 begin 33-full-disk "A full disk refuses writes, and loses and invents nothing" "$@"
 
 ROUNDS=4 VALUE=$((16 << 20)) SIZE=1536M SECONDS_EACH=4
 SETTINGS=(log.segment_bytes=128MiB limits.value_bytes=16MiB limits.batch_bytes=20MiB)
 if [ "${1:-}" = --quick ]; then
-    ROUNDS=1 VALUE=$((1 << 20)) SIZE=192M SECONDS_EACH=1
+    ROUNDS=1 VALUE=$((1 << 20)) SIZE=384M SECONDS_EACH=1
     SETTINGS=(log.segment_bytes=16MiB limits.batch_bytes=1100KiB snapshot.log_bytes=32MiB log.retain_bytes=32MiB)
 fi
 [ "$(id -u)" = 0 ] || skip "mounting a file system needs root"
@@ -24,9 +24,9 @@ mkdir "$WORK/disk"
 mount -o loop "$WORK/image" "$WORK/disk" 2>"$WORK/mount.err" ||
     skip "no loop device can be mounted here: $(tail -n 1 "$WORK/mount.err")"
 # Before what `begin` cleans up: a mounted directory cannot be removed.
+# shellcheck disable=SC2317 # called by the trap
 unmount() {
-    local tries
-    for tries in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         umount "$WORK/disk" 2>/dev/null && return
         sleep 0.5
     done

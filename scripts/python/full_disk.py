@@ -31,6 +31,8 @@ from manager import NotSo, Service, check, fact, free_port  # noqa: E402
 
 LATEST = types_pb2.ReadOptions(level=types_pb2.READ_LEVEL_LATEST)
 LARGE_KEYS = 4
+# Bytes a second of large values.
+LARGE_RATE = 40e6
 WATCHDOG = 4.0
 
 
@@ -137,6 +139,8 @@ class Load:
                 with self.lock:
                     self.large[key] = version
                     self.counts["large"] += 1
+                # Somebody else is to fill the disk, not a log that no snapshot keeps up with.
+                time.sleep(self.value_bytes / LARGE_RATE)
             else:
                 time.sleep(0.05)
 

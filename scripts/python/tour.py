@@ -196,7 +196,7 @@ def refusals(store, admin) -> None:
 
     code, name = reason(lambda: store.Get(kv.GetRequest(key=b"")))
     assert code == grpc.StatusCode.INVALID_ARGUMENT and "KEY" in name, (code, name)
-    code, name = reason(lambda: admin.GetConfig(admin_service_pb2.GetConfigRequest()))
+    code, name = reason(lambda: admin.Compact(admin_service_pb2.CompactRequest()))
     assert (code, name) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_YET"), (code, name)
 
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::ledger::Ledger;
-use super::rooms::Rooms;
+use super::rooms::{Rooms, is_full};
 use crate::disk::{Disk, LogIo, SegmentFile};
 use crate::format::names::{FileName, spare_name};
 
@@ -132,10 +132,15 @@ impl Spares {
         if self.ready() >= TARGET {
             return Ok(false);
         }
-        let name = spare_name(self.next_number.fetch_add(1, Ordering::Relaxed));
-        let file = self
-            .disk
-            .create_segment(&name, self.segment_bytes, self.io)?;
+        // A full disk uses up no number, so that it is told in the same words each time.
+        // Nobody else prepares spares meanwhile.
+        let number = self.next_number.load(Ordering::Relaxed);
+        let name = spare_name(number);
+        let made = self.disk.create_segment(&name, self.segment_bytes, self.io);
+        if !matches!(&made, Err(error) if is_full(error)) {
+            self.next_number.store(number + 1, Ordering::Relaxed);
+        }
+        let file = made?;
         let mut ready = self.ready.lock();
         ready.push_back(Spare { name, file });
         self.ledger.segment_added();
