@@ -80,9 +80,9 @@ impl Rooms {
             inner.ready.remove(small);
         }
         while inner.ready.len() < self.spares + TO_CLOSE + FOR_RELIEF {
-            inner.numbered += 1;
-            let name = room_name(inner.numbered);
+            let name = room_name(inner.numbered + 1);
             self.disk.reserve(&name, bytes)?;
+            inner.numbered += 1;
             inner.ready.push_back(Room { name, bytes });
         }
         Ok(())
