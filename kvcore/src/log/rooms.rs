@@ -71,46 +71,64 @@ impl Rooms {
         self.inner.lock().ready.len()
     }
 
-    /// Makes those that are missing or too small.
+    /// Makes those that are missing or too small. For one thread at a time; a rotation may need
+    /// the lock, so it is not held while the disk works.
     pub fn fill(&self) -> io::Result<()> {
-        let mut inner = self.inner.lock();
-        let bytes = (inner.longest + GROWTH).next_multiple_of(4096);
-        while let Some(small) = inner.ready.iter().position(|room| room.bytes < bytes) {
-            self.disk.remove(&inner.ready[small].name)?;
-            inner.ready.remove(small);
-        }
-        while inner.ready.len() < self.spares + TO_CLOSE + FOR_RELIEF {
-            let name = room_name(inner.numbered + 1);
+        loop {
+            let (small, number, bytes) = {
+                let mut inner = self.inner.lock();
+                let bytes = (inner.longest + GROWTH).next_multiple_of(4096);
+                let small = inner.ready.iter().position(|room| room.bytes < bytes);
+                let small = small.and_then(|at| inner.ready.remove(at));
+                let all = inner.ready.len() >= self.spares + TO_CLOSE + FOR_RELIEF;
+                if small.is_none() && all {
+                    return Ok(());
+                }
+                (small, inner.numbered + 1, bytes)
+            };
+            if let Some(small) = small {
+                self.disk.remove(&small.name)?;
+                continue;
+            }
+            let name = room_name(number);
             self.disk.reserve(&name, bytes)?;
-            inner.numbered += 1;
+            let mut inner = self.inner.lock();
+            inner.numbered = number;
             inner.ready.push_back(Room { name, bytes });
         }
-        Ok(())
     }
 
     /// Replaces MANIFEST: by a new file, or in a room if there is no space for one.
     pub fn replace(&self, rank: Rank, bytes: &[u8]) -> io::Result<()> {
-        let mut inner = self.inner.lock();
         let len = bytes.len() as u64;
-        inner.longest = inner.longest.max(len);
         let full = match self.disk.replace(MANIFEST, bytes) {
             Err(error) if is_full(&error) => error,
-            done => return done,
+            done => {
+                let longest = &mut self.inner.lock().longest;
+                *longest = len.max(*longest);
+                return done;
+            }
         };
         let left_to_others = match rank {
             Rank::Ordinary => return Err(full),
             Rank::Relief => self.spares + TO_CLOSE,
             Rank::Vital => 0,
         };
-        let fits = inner.ready.iter().position(|room| room.bytes >= len);
-        match fits {
-            Some(at) if inner.ready.len() > left_to_others => {
-                let room = inner.ready.remove(at).expect("its place was just found");
-                tracing::debug!(name = room.name, "no space for a MANIFEST: it takes a room");
-                self.disk.replace_with(&room.name, MANIFEST, bytes)
-            }
-            _ => Err(full),
+        let Some(room) = self.take(len, left_to_others) else {
+            return Err(full);
+        };
+        tracing::debug!(name = room.name, "no space for a MANIFEST: it takes a room");
+        self.disk.replace_with(&room.name, MANIFEST, bytes)
+    }
+
+    fn take(&self, len: u64, left_to_others: usize) -> Option<Room> {
+        let mut inner = self.inner.lock();
+        inner.longest = inner.longest.max(len);
+        let fits = inner.ready.iter().position(|room| room.bytes >= len)?;
+        if inner.ready.len() <= left_to_others {
+            return None;
         }
+        inner.ready.remove(fits)
     }
 }
 

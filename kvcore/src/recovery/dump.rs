@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::error::OpenError;
 use super::survey::{SegmentFound, read_whole, survey};
-use crate::base::op::{Cause, OpCode, OpView, UnitKind};
+use crate::base::op::{OpView, UnitKind};
 use crate::base::range::KeyRange;
 use crate::base::revision::Revision;
 use crate::disk::Disk;
@@ -181,7 +181,7 @@ impl Dump<'_> {
             request_id: None,
             written_at_ms: 0,
             expires_at_ms: wall(clock, record.deadline_ms),
-            op: as_op(record),
+            op: record.as_op(),
         })
     }
 
@@ -265,22 +265,6 @@ impl Dump<'_> {
     fn damage(&mut self, file: &str, offset: u64, what: &str) {
         let text = || format!("{file}, byte {offset}: {what}");
         self.summary.damage.get_or_insert_with(text);
-    }
-}
-
-fn as_op<'a>(record: &RecordView<'a>) -> OpView<'a> {
-    OpView {
-        code: OpCode::Set,
-        cause: Cause::Written,
-        replaces_expired: false,
-        key: record.key,
-        value: Some(record.value),
-        deadline_ms: record.deadline_ms,
-        version: record.version,
-        create_revision: record.create_revision.0,
-        lease_id: record.lease_id,
-        previous_mod_revision: 0,
-        last_record: None,
     }
 }
 

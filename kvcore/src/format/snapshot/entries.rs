@@ -29,6 +29,25 @@ pub struct RecordView<'a> {
     pub value: &'a [u8],
 }
 
+impl<'a> RecordView<'a> {
+    /// The change that would make this record.
+    pub fn as_op(&self) -> OpView<'a> {
+        OpView {
+            code: OpCode::Set,
+            cause: Cause::Written,
+            replaces_expired: false,
+            key: self.key,
+            value: Some(self.value),
+            deadline_ms: self.deadline_ms,
+            version: self.version,
+            create_revision: self.create_revision.0,
+            lease_id: self.lease_id,
+            previous_mod_revision: 0,
+            last_record: None,
+        }
+    }
+}
+
 /// A remembered request as it is written; borrows its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestView<'a> {
@@ -42,22 +61,7 @@ pub struct RequestView<'a> {
 /// If no reader would accept the record.
 pub fn put_record(out: &mut Vec<u8>, record: &RecordView<'_>) {
     put_varint(out, record.mod_revision.0);
-    write_op(
-        out,
-        &OpView {
-            code: OpCode::Set,
-            cause: Cause::Written,
-            replaces_expired: false,
-            key: record.key,
-            value: Some(record.value),
-            deadline_ms: record.deadline_ms,
-            version: record.version,
-            create_revision: record.create_revision.0,
-            lease_id: record.lease_id,
-            previous_mod_revision: 0,
-            last_record: None,
-        },
-    );
+    write_op(out, &record.as_op());
 }
 
 pub fn put_request(out: &mut Vec<u8>, request: &RequestView<'_>) {
