@@ -137,3 +137,34 @@ pub fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+
+    #[test]
+    fn on_a_full_disk_each_rank_leaves_what_the_others_need() {
+        let disk = SimDisk::new(1);
+        let rooms = Rooms::new(Arc::new(disk.clone()), 2);
+        rooms.replace(Rank::Ordinary, b"first").unwrap();
+        rooms.fill().unwrap();
+        assert_eq!(rooms.ready(), 5);
+        // Somebody else takes every block, what a replacement has freed too.
+        let replace = |rank| {
+            disk.set_capacity(Some(disk.allocated()));
+            rooms.replace(rank, b"next")
+        };
+        assert!(is_full(&replace(Rank::Ordinary).unwrap_err()));
+        replace(Rank::Relief).unwrap();
+        replace(Rank::Relief).unwrap();
+        assert!(is_full(&replace(Rank::Relief).unwrap_err()));
+        for _ in 0..3 {
+            replace(Rank::Vital).unwrap();
+        }
+        assert!(is_full(&replace(Rank::Vital).unwrap_err()));
+        disk.set_capacity(None);
+        rooms.fill().unwrap();
+        assert_eq!(rooms.ready(), 5);
+    }
+}
