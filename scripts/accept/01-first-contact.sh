@@ -97,9 +97,9 @@ fresh() { # DIR WHERE: sets CLONE
 
 tests() { # WHERE
     local before=$SECONDS log=$WORK/test-$1.log count which=(--workspace)
-    # With the shared tree the daemon's own tests have just run: compiling them again for
-    # the clone's path takes longer than everything else here.
-    ! $shared || which+=(--exclude kvd)
+    # With the shared tree all tests have just run: compiling them again for the clone's
+    # path takes longer than everything else here. Those that use the file system stay.
+    ! $shared || which+=(--test engine --test no_space --test backup --test snapshots)
     (cd "$CLONE" && TMPDIR=$2 cargo test "${which[@]}" >"$log" 2>&1) || {
         grep -E 'FAILED|panicked|^error' "$log" >&2
         fail "cargo test ${which[*]} on $1"

@@ -5,7 +5,8 @@
 begin 03-bad-input "Bad input is refused by name and harms nothing"
 
 rows=$(grep -cE '^ *row\(("|$)' "$ROOT/kvd/tests/daemon/bad_input.rs")
-run_tests kvd daemon
+mapfile -t names < <(sed -n 's/^ran \([a-z_]*\) .*/\1/p' "$0")
+run_tests kvd daemon "${names[@]}"
 ran bad_input_is_refused_by_name_and_harms_nothing "over gRPC, one row each, $rows rows"
 ran a_bad_operation_fills_its_slot_and_the_stream_goes_on "inside a pipeline"
 ran a_configuration_that_cannot_be_used "bad TOML, unknown keys, bare numbers, and so on: exit 78"

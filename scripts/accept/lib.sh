@@ -264,16 +264,18 @@ python_venv() {
         skip "pip install $* failed: $(tail -n 1 "$log")"
 }
 
-# run_tests PACKAGE TARGET [CARGO FLAG…]: runs the tests of one target; TESTS is its output.
+# run_tests PACKAGE TARGET [NAME…]: runs the tests of one target, or those of it whose names
+# hold one of these; TESTS is its output. Built as `cargo test --workspace` builds it: with
+# the package alone its dependencies have other features and are compiled once more.
 run_tests() {
     local package=$1 target=$2
     shift 2
     TESTS=$WORK/$target.out
-    if ! (cd "$ROOT" && cargo test --locked -p "$package" --test "$target" "$@" -- --show-output) \
+    if ! (cd "$ROOT" && cargo test --locked --workspace --test "$target" -- --show-output "$@") \
         >"$TESTS" 2>"$WORK/cargo.err"; then
         grep -E '^test .*FAILED|^error|panicked at' "$TESTS" "$WORK/cargo.err" >&2 || true
         sed -n '/^failures:/,$p' "$TESTS" | head -n 60 >&2
-        fail "cargo test -p $package --test $target failed"
+        fail "the tests of $package/$target failed"
     fi
 }
 

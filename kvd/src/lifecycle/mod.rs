@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::accept::accept;
@@ -31,7 +31,8 @@ use crate::exit::{Exit, Failure};
 use crate::server::Server;
 use crate::service::core::Shared;
 use crate::socket::{Listener, Passed};
-use crate::telemetry::{health, http};
+use crate::telemetry::health::{self, Health};
+use crate::telemetry::http;
 use systemd::{Given, Inherited, Manager};
 
 /// A running daemon. Its control tasks live on the runtime that started it; calls
@@ -44,6 +45,9 @@ pub struct Daemon {
     http: Option<SocketAddr>,
     loading: Option<oneshot::Receiver<Result<Embedded, Failure>>>,
     health_changed: Arc<Notify>,
+    health_told: watch::Receiver<Option<Health>>,
+    /// The number of keys loaded, until it is told that kvd is ready.
+    unannounced: Option<u64>,
     /// Accept loops; ended when stopping begins.
     accepting: Vec<JoinHandle<()>>,
     /// HTTP, health and the service manager's; ended last.
@@ -83,10 +87,12 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
         })
         .collect();
     let health_changed = Arc::new(Notify::new());
+    let (telling_health, health_told) = watch::channel(None);
     let mut telling = vec![tokio::spawn(health::report(
         Arc::clone(&shared),
         reporter,
         Arc::clone(&health_changed),
+        telling_health,
     ))];
     let mut http = None;
     if let Some((listener, address)) = http_listener {
@@ -112,6 +118,8 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
         http,
         loading,
         health_changed,
+        health_told,
+        unannounced: None,
         accepting,
         telling,
     })
@@ -208,8 +216,20 @@ fn load(
 }
 
 impl Daemon {
-    /// Waits until the store is read, and serves it from then on.
+    /// Waits until the store is read, serves it from then on, and returns when that shows.
+    /// May be cancelled and called again.
     pub async fn loaded(&mut self) -> Result<(), Failure> {
+        self.open().await?;
+        // Whoever is told that kvd is ready finds it SERVING. An error: it is stopping.
+        let serving = |told: &Option<Health>| told.as_ref().is_some_and(|health| health.reads);
+        let _ = self.health_told.wait_for(serving).await;
+        if let Some(keys) = self.unannounced.take() {
+            self.manager.ready(keys);
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self) -> Result<(), Failure> {
         let Some(loading) = self.loading.as_mut() else {
             return Ok(());
         };
@@ -233,7 +253,7 @@ impl Daemon {
         // A reload while loading could not reach the store.
         self.apply();
         self.health_changed.notify_one();
-        self.manager.ready(keys);
+        self.unannounced = Some(keys);
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -70,19 +70,19 @@ pub async fn reporter() -> HealthReporter {
 }
 
 /// Keeps the reporter up to date until the process stops; then ends its watchers,
-/// who would otherwise hold their connections open.
+/// who would otherwise hold their connections open. What was told last stands in `told`.
 pub async fn report<S: Store>(
     shared: Arc<Shared<S>>,
     mut reporter: HealthReporter,
     changed: Arc<Notify>,
+    told: watch::Sender<Option<Health>>,
 ) {
-    let mut told = None;
     let mut draining = shared.draining.subscribe();
     loop {
         let health = Health::of(&shared);
-        if told.as_ref() != Some(&health) {
+        if told.borrow().as_ref() != Some(&health) {
             tell(&reporter, &health).await;
-            told = Some(health);
+            told.send_replace(Some(health));
         }
         tokio::select! {
             () = changed.notified() => {}
