@@ -6,16 +6,21 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::error::OpenError;
 use super::replay::{Target, remember};
+use super::spread::Spread;
 use super::summary::LoadProgress;
 use crate::base::revision::Revision;
 use crate::disk::{Disk, ReadFile};
 use crate::format::manifest::{Manifest, SnapshotRef};
 use crate::format::snapshot::{BackupEnd, BlockKind, Purpose, RecordView, records, requests};
 use crate::snapshot::{Block, ReadError, Reader, verify};
-use crate::store::{Change, Record, apply, prepare};
+use crate::store::{Place, Record, Restoring};
 
 /// Blocks that wait for a thread that decodes them, so that memory stays bounded.
 const AHEAD: usize = 8;
+/// Bytes of blocks that a thread puts in together: enough for several records per shard.
+const TOGETHER: usize = 8 << 20;
+/// Bytes of a record at least: two revisions, a version, lengths, a key.
+const SMALLEST: u64 = 6;
 
 /// The revisions that a snapshot covers. All changes up to `start` are in it, of those up
 /// to `end` some are.
@@ -197,7 +202,12 @@ fn fill(
             .collect();
         drop(receiver);
         let read = (|| {
+            let mut first = true;
             while let Some(block) = reader.next_block()? {
+                if std::mem::take(&mut first) && block.head.kind == BlockKind::Records {
+                    block.check()?;
+                    target.shards.expect(about(&block, file.size()));
+                }
                 progress(LoadProgress {
                     bytes_done: reader.offset(),
                     bytes_total: file.size(),
@@ -233,35 +243,53 @@ fn fill(
     }
 }
 
-fn decode_all(target: &Target, blocks: &Receiver<Block>) -> Result<(), ReadError> {
-    for block in blocks {
-        block.check()?;
-        for record in records(&block.payload, block.head.entries) {
-            let record = record.map_err(|e| ReadError::damaged(block.offset, e.to_string()))?;
-            put(target, &record);
-        }
-    }
-    Ok(())
+/// How many records the file holds, if all blocks are like this one.
+fn about(block: &Block, file_bytes: u64) -> u64 {
+    let bytes = (block.payload.len() as u64).max(1);
+    // Whatever the head says: none is smaller than that.
+    let entries = u64::from(block.head.entries).min(bytes / SMALLEST);
+    file_bytes.saturating_mul(entries) / bytes
 }
 
+fn decode_all(target: &Target, blocks: &Receiver<Block>) -> Result<(), ReadError> {
+    loop {
+        let mut together = Vec::new();
+        let mut bytes = 0;
+        for block in blocks {
+            bytes += block.payload.len();
+            together.push(block);
+            if bytes >= TOGETHER {
+                break;
+            }
+        }
+        if together.is_empty() {
+            return Ok(());
+        }
+        let mut spread = Spread::new(target, 1, put_in);
+        for block in &together {
+            block.check()?;
+            for record in records(&block.payload, block.head.entries) {
+                let record = record.map_err(|e| ReadError::damaged(block.offset, e.to_string()))?;
+                spread.add(target.shards.place(record.key), record);
+            }
+        }
+        spread.flush();
+    }
+}
+
+/// Puts one record of a snapshot in by itself.
 pub fn put(target: &Target, view: &RecordView<'_>) {
+    let Target { shards, memory, .. } = target;
+    let place = shards.place(view.key);
+    shards.restore(place.shard, memory, |shard| {
+        put_in(shard, place, *view);
+    });
+}
+
+fn put_in(shard: &mut Restoring<'_>, place: Place, view: RecordView<'_>) {
     let mut record = Record::new(view.key, view.value, view.deadline_ms, view.lease_id);
     record.stamp(view.mod_revision, view.create_revision, view.version);
-    let place = target.shards.place(view.key);
-    target.shards.write(place.shard, |shard| {
-        let current = shard.find(place, view.key).record().cloned();
-        prepare(shard, place, &record, current.as_ref());
-        let new = record.accounted_bytes();
-        let displaced = apply(
-            shard,
-            place,
-            view.key,
-            Change::Put(record),
-            view.mod_revision,
-        );
-        let old = displaced.map_or(0, |record| record.accounted_bytes());
-        target.memory.exchange_unlimited(old, new);
-    });
+    shard.put(place, record);
 }
 
 fn restore_requests(target: &Target, block: &Block) -> Result<(), ReadError> {

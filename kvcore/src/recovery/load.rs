@@ -90,6 +90,7 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         loading.progress,
     )?;
     let (end, units) = read_log(&found, manifest, base, loading)?;
+    target.shards.order_keys(loading.threads);
     refuse_if_log_is_short(base, snapshot.as_deref(), &end)?;
     let newest = found
         .segments

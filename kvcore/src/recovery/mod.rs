@@ -5,6 +5,7 @@
 //!  classify  how does the newest segment end: clean, torn, suspect, corrupt     (reads only)
 //!  base      the newest snapshot that the MANIFEST names, if there is one
 //!  replay    every unit behind it, in order, into the shards, on all cores
+//!  spread    how changes get there: shard by shard, the ordered index at the end
 //!  fresh     a new segment whose header fixes where the old one ends
 //! ```
 //! Invariants:
@@ -30,6 +31,7 @@ pub mod report;
 pub mod restore;
 pub mod sift;
 pub mod sift_snapshot;
+pub mod spread;
 pub mod summary;
 pub mod survey;
 pub mod through;

@@ -134,6 +134,7 @@ fn write_snapshot(
     target: &Target,
     heritage: &Heritage,
 ) -> Result<SnapshotRef, OpenError> {
+    target.shards.order_keys(1);
     let at = heritage.at;
     let name = snapshot_name(at, at);
     let temporary = temporary_name(&name);

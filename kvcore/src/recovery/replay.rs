@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::base::Base;
 use super::error::OpenError;
+use super::spread::Spread;
 use crate::base::broken;
 use crate::base::op::{OpCode, OpView, RequestTag};
 use crate::base::revision::Revision;
@@ -19,7 +20,7 @@ use crate::format::FormatError;
 use crate::format::outcome::decode_outcome;
 use crate::format::unit::units;
 use crate::log::reader::DataFrame;
-use crate::store::{Change, Memory, Record, Shards, apply, prepare};
+use crate::store::{Memory, Place, Record, Restoring, Shards};
 
 /// Segments that wait for the slowest worker, so that memory stays bounded.
 const AHEAD: usize = 2;
@@ -120,6 +121,7 @@ fn redo_segment(
     } else {
         base.start
     };
+    let mut spread = Spread::new(target, workers, redo_in);
     for frame in &segment.frames {
         if frame.first_revision.0 + u64::from(frame.units) <= covered.next().0 {
             // All of it is in the snapshot.
@@ -143,7 +145,7 @@ fn redo_segment(
             for op in unit.ops().take_while(|_| new) {
                 let place = target.shards.place(op.key);
                 if place.shard % workers == index {
-                    redo(target, &op, revision);
+                    spread.add(place, (revision, op));
                 }
             }
             revision = revision.next();
@@ -164,35 +166,32 @@ fn redo_segment(
             counted.fetch_add(u64::from(seen), Ordering::Relaxed);
         }
     }
+    spread.flush();
     Ok(())
 }
 
-/// Applies one logged operation. On top of a snapshot a key may go back here to what it was
-/// before it was copied; it ends with its last change all the same, which comes later.
+/// Applies one logged operation by itself.
 pub fn redo(target: &Target, op: &OpView<'_>, revision: Revision) {
     let place = target.shards.place(op.key);
-    target.shards.write(place.shard, |shard| {
-        let change = match op.code {
-            OpCode::Delete => Change::Remove,
-            OpCode::Set => Change::Put(record(op, op.value.unwrap_or_default(), revision)),
-            OpCode::Metadata => match shard.find(place, op.key).record().cloned() {
-                Some(before) => Change::Put(record(op, before.value(), revision)),
-                None => return,
-            },
-        };
-        let new = if let Change::Put(record) = &change {
-            record.accounted_bytes()
-        } else {
-            0
-        };
-        if let Change::Put(record) = &change {
-            let current = shard.find(place, op.key).record().cloned();
-            prepare(shard, place, record, current.as_ref());
-        }
-        let displaced = apply(shard, place, op.key, change, revision);
-        let old = displaced.map_or(0, |record| record.accounted_bytes());
-        target.memory.exchange_unlimited(old, new);
+    let Target { shards, memory, .. } = target;
+    shards.restore(place.shard, memory, |shard| {
+        redo_in(shard, place, (revision, *op));
     });
+}
+
+/// On top of a snapshot a key may go back here to what it was before it was copied; it ends
+/// with its last change all the same, which comes later.
+fn redo_in(shard: &mut Restoring<'_>, place: Place, (revision, op): (Revision, OpView<'_>)) {
+    match op.code {
+        OpCode::Delete => shard.remove(place, op.key, revision),
+        OpCode::Set => shard.put(place, record(&op, op.value.unwrap_or_default(), revision)),
+        OpCode::Metadata => {
+            if let Some(before) = shard.find(place, op.key) {
+                let record = record(&op, before.value(), revision);
+                shard.put(place, record);
+            }
+        }
+    }
 }
 
 /// Takes back what became of a request with an id.

@@ -1,4 +1,5 @@
-//! The one state transition: live writes, replay and snapshots all come through here.
+//! The one state transition of a store that serves. One that is being loaded makes the same
+//! changes by [`restore`](super::restore).
 //!
 //! In two steps, because between a revision and the end of its apply nothing may
 //! allocate: [`prepare`] makes room and enters the key into index and deadlines,

@@ -13,15 +13,18 @@
 //!   taking each out by itself;
 //! - so whoever looks up what a walk finds sees all keys that are there from the start of
 //!   the walk to its end, and with all shards held exactly the keys of the map;
+//! - while a store is loaded its keys are gathered beside the trees; they are put in order
+//!   before anybody walks them;
 //! - partition locks are leaves: nobody waits for anything while holding one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
 
+use super::gathered::Gathered;
 use super::short::Key;
 use crate::base::range::KeyRange;
-use crate::base::sync::{Rank, ReadWrite, read, write};
+use crate::base::sync::{Lock, Rank, ReadWrite, lock, read, write};
 
 /// Partitions. Creates on other partitions do not wait for one another, and every page
 /// pays for a look into each.
@@ -36,6 +39,7 @@ type Keys = BTreeSet<Key>;
 #[derive(Debug)]
 pub(super) struct Index {
     partitions: Vec<ReadWrite<Keys>>,
+    gathered: Vec<Lock<Gathered>>,
 }
 
 /// Which partition the keys of a shard are in.
@@ -49,6 +53,39 @@ impl Index {
             partitions: (0..PARTITIONS)
                 .map(|_| ReadWrite::new(Keys::new()))
                 .collect(),
+            gathered: (0..PARTITIONS).map(|_| Lock::default()).collect(),
+        }
+    }
+
+    /// Notes what became of keys of a shard, whose lock is held, in a store that is loaded.
+    pub(super) fn gather(&self, shard: usize, mut entered: Vec<Key>, mut left: Vec<Key>) {
+        let at = partition(shard);
+        let _held = Rank::Leaf(at).hold();
+        lock(&self.gathered[at]).add(&mut entered, &mut left);
+    }
+
+    /// Puts the gathered keys in order, with so many threads.
+    pub(super) fn order(&self, threads: usize) {
+        let threads = threads.clamp(1, PARTITIONS);
+        std::thread::scope(|scope| {
+            for first in 1..threads {
+                scope.spawn(move || self.order_some(first, threads));
+            }
+            self.order_some(0, threads);
+        });
+    }
+
+    fn order_some(&self, first: usize, step: usize) {
+        for at in (first..PARTITIONS).step_by(step) {
+            let gathered = std::mem::take(&mut *lock(&self.gathered[at]));
+            let keys = gathered.into_sorted();
+            let mut tree = write(&self.partitions[at]);
+            if tree.is_empty() {
+                // Sorted already: built from the bottom.
+                *tree = keys.into_iter().collect();
+            } else {
+                tree.extend(keys);
+            }
         }
     }
 
@@ -76,6 +113,10 @@ impl Index {
         reverse: bool,
         mut each: impl FnMut(&[u8]) -> bool,
     ) -> bool {
+        debug_assert!(
+            self.gathered.iter().all(|keys| lock(keys).is_empty()),
+            "keys are walked before they are in order"
+        );
         let Some(bounds) = bounds(range, after, reverse) else {
             return true;
         };

@@ -9,9 +9,11 @@
 pub mod apply;
 mod deadlines;
 pub mod entry;
+mod gathered;
 mod index;
 pub mod logged;
 pub mod memory;
+pub mod restore;
 pub mod shards;
 mod short;
 mod tables;
@@ -20,6 +22,7 @@ pub use apply::{Change, apply, prepare};
 pub use entry::Record;
 pub use logged::{Logged, Operations};
 pub use memory::Memory;
+pub use restore::Restoring;
 pub use shards::{Found, Leaving, Place, Shard, Shards};
 
 #[cfg(test)]

@@ -227,7 +227,31 @@ impl Shards {
         }
     }
 
-    fn lock(&self, index: usize) -> Shard<'_> {
+    /// Makes room for about so many records in all, if they are known before they come.
+    pub fn expect(&self, records: u64) {
+        let each = records / self.count() as u64;
+        for shard in 0..self.count() {
+            self.lock(shard)
+                .reserve(usize::try_from(each).unwrap_or_default());
+        }
+    }
+
+    /// Keys that came into being and that went, in a shard whose lock is held, while the
+    /// store is loaded.
+    pub(super) fn gather(&self, shard: usize, entered: Vec<Key>, left: Vec<Key>) {
+        self.keys.fetch_add(entered.len() as u64, Ordering::Relaxed);
+        self.keys.fetch_sub(left.len() as u64, Ordering::Relaxed);
+        if !entered.is_empty() || !left.is_empty() {
+            self.index.gather(shard, entered, left);
+        }
+    }
+
+    /// Puts the keys that came in by [`Shards::restore`] in order, with so many threads.
+    pub fn order_keys(&self, threads: usize) {
+        self.index.order(threads);
+    }
+
+    pub(super) fn lock(&self, index: usize) -> Shard<'_> {
         Shard {
             shards: self,
             index,
@@ -333,10 +357,8 @@ impl Shard<'_> {
             self.shards.index.insert(self.index, record.key());
         }
         let deadline = record.deadline_ms();
-        if deadline != 0 && known != Some(deadline) {
-            self.shards
-                .deadlines
-                .insert(self.index, deadline, place.hash);
+        if known != Some(deadline) {
+            self.note_deadline(place, deadline);
         }
     }
 
@@ -353,16 +375,26 @@ impl Shard<'_> {
         displaced
     }
 
-    /// Takes a record away as of `revision`.
-    ///
-    /// The shard's last delete, and that of all, are raised before the record leaves, so
-    /// that no answer "not found" can reveal less than this revision.
+    /// Takes a record away as of `revision`, and its key out of the index.
     pub(super) fn remove(
         &mut self,
         place: Place,
         key: &[u8],
         revision: Revision,
     ) -> Option<Record> {
+        let gone = self.take(place, key, revision)?;
+        self.shards.keys.fetch_sub(1, Ordering::Relaxed);
+        if !self.keys_leave_later {
+            drop(self.shards.index.remove(self.index, key));
+        }
+        Some(gone)
+    }
+
+    /// Takes a record out of the table as of `revision`.
+    ///
+    /// The shard's last delete, and that of all, are raised before the record leaves, so
+    /// that no answer "not found" can reveal less than this revision.
+    pub(super) fn take(&mut self, place: Place, key: &[u8], revision: Revision) -> Option<Record> {
         debug_assert_eq!(place.shard, self.index);
         if !broken::is(broken::Build::MissIgnoresDeletes) {
             self.shards.last_delete[self.index].fetch_max(revision.0, Ordering::Relaxed);
@@ -371,12 +403,40 @@ impl Shard<'_> {
                 .fetch_max(revision.0, Ordering::AcqRel);
         }
         let gone = self.table.remove(place.hash, key)?;
-        self.shards.keys.fetch_sub(1, Ordering::Relaxed);
-        if !self.keys_leave_later {
-            drop(self.shards.index.remove(self.index, key));
-        }
         self.forget_deadline(place, &gone);
         Some(gone)
+    }
+
+    /// Brings what is needed to find a key into the processor's cache. The number only
+    /// keeps the look alive.
+    pub(super) fn fetch(&self, place: Place) -> u64 {
+        self.table.fetch(place.hash)
+    }
+
+    /// Displaces the record of the same key, with its deadline, or gives the new one back
+    /// if there is none.
+    pub(super) fn replace(&mut self, place: Place, record: Record) -> Result<Record, Record> {
+        let deadline = record.deadline_ms();
+        let old = self.table.replace(place.hash, record)?;
+        if old.deadline_ms() != deadline {
+            self.forget_deadline(place, &old);
+            self.note_deadline(place, deadline);
+        }
+        Ok(old)
+    }
+
+    /// Puts a record of a key in that has none. Its key is not in the index by that.
+    pub(super) fn enter(&mut self, place: Place, record: Record) {
+        self.note_deadline(place, record.deadline_ms());
+        self.table.enter(place.hash, record);
+    }
+
+    fn note_deadline(&self, place: Place, deadline_ms: u64) {
+        if deadline_ms != 0 {
+            self.shards
+                .deadlines
+                .insert(self.index, deadline_ms, place.hash);
+        }
     }
 
     fn forget_deadline(&self, place: Place, old: &Record) {

@@ -31,6 +31,17 @@ impl Key {
         }
     }
 
+    /// The bytes of a short key, filled up with zeros, as numbers of the same order, and the
+    /// length, which tells keys apart that end in zeros.
+    fn words(bytes: &[u8; SHORT], len: u8) -> (u128, u64, u8) {
+        let (mut high, mut low) = ([0; 16], [0; 8]);
+        high.copy_from_slice(&bytes[..16]);
+        low[..SHORT - 16].copy_from_slice(&bytes[16..]);
+        // The first byte is the most significant one.
+        let (high, low) = (u128::from_le_bytes(high), u64::from_le_bytes(low));
+        (high.swap_bytes(), low.swap_bytes(), len)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
@@ -61,7 +72,12 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        match (self, other) {
+            (Self::Short { len: a, bytes: x }, Self::Short { len: b, bytes: y }) => {
+                Self::words(x, *a).cmp(&Self::words(y, *b))
+            }
+            _ => self.as_bytes().cmp(other.as_bytes()),
+        }
     }
 }
 
@@ -81,6 +97,11 @@ mod tests {
             assert_eq!((a.as_bytes(), b.as_bytes()), (&pair[0][..], &pair[1][..]));
             assert_eq!(a.cmp(&b), pair[0].cmp(&pair[1]));
             assert_eq!(a == b, pair[0] == pair[1]);
+        }
+        let zeros: Vec<Vec<u8>> = (0..40).map(|len| vec![0; len]).collect();
+        for (x, y) in zeros.iter().flat_map(|x| keys.iter().map(move |y| (x, y))) {
+            assert_eq!(Key::new(x).cmp(&Key::new(y)), x.cmp(y));
+            assert_eq!(Key::new(y).cmp(&Key::new(x)), y.cmp(x));
         }
     }
 }

@@ -171,12 +171,7 @@ impl Reading<'_> {
 
     /// Touches the records that may have this hash. The sum only keeps the look alive.
     pub(super) fn fetch(&self, hash: u64) -> u64 {
-        let mut sum = 0_u64;
-        let _ = self.table.get(hash, |(slot, _)| {
-            sum = sum.wrapping_add(slot.0.mod_revision().0);
-            false
-        });
-        sum
+        fetch(&self.table, hash)
     }
 
     /// Every record whose key has this hash: one, but for collisions.
@@ -210,20 +205,40 @@ impl Writing<'_> {
             .reserve(n, |(slot, _)| hasher.hash_one(slot.0.key()));
     }
 
+    /// See [`Reading::fetch`].
+    pub(super) fn fetch(&self, hash: u64) -> u64 {
+        fetch(&self.table, hash)
+    }
+
     /// Puts a record in and returns the one it displaces.
     pub(super) fn put(&mut self, hash: u64, record: Record) -> Option<Record> {
-        if let Some((slot, _)) = self
+        match self.replace(hash, record) {
+            Ok(displaced) => Some(displaced),
+            Err(record) => {
+                self.enter(hash, record);
+                None
+            }
+        }
+    }
+
+    /// Displaces the record of the same key, or gives the new one back if there is none.
+    pub(super) fn replace(&mut self, hash: u64, record: Record) -> Result<Record, Record> {
+        match self
             .table
             .get_mut(hash, |(slot, _)| slot.0.key() == record.key())
         {
-            return Some(std::mem::replace(slot, Slot(record)).0);
+            Some((slot, _)) => Ok(std::mem::replace(slot, Slot(record)).0),
+            None => Err(record),
         }
+    }
+
+    /// Puts a record of a key in that has none.
+    pub(super) fn enter(&mut self, hash: u64, record: Record) {
         let hasher = self.hasher;
         self.table
             .insert(hash, (Slot(record), SharedValue::new(())), |(slot, _)| {
                 hasher.hash_one(slot.0.key())
             });
-        None
     }
 
     pub(super) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Record> {
@@ -232,6 +247,15 @@ impl Writing<'_> {
             .remove_entry(hash, |(slot, _)| slot.0.key() == key)?;
         Some(gone.0.0)
     }
+}
+
+fn fetch(table: &Raw, hash: u64) -> u64 {
+    let mut sum = 0_u64;
+    let _ = table.get(hash, |(slot, _)| {
+        sum = sum.wrapping_add(slot.0.mod_revision().0);
+        false
+    });
+    sum
 }
 
 fn get<'a>(table: &'a Raw, hash: u64, key: &[u8]) -> Option<&'a Record> {
