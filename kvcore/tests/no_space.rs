@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kvcore::base::entropy::SeededEntropy;
-use kvcore::disk::SimDisk;
+use kvcore::disk::{Disk as _, SimDisk};
 use kvcore::engine::open::LogWriter;
 use kvcore::log::writer::Turn;
 use kvcore::{Engine, EngineState, Environment, KeyRange, Mutation, Options};
@@ -215,6 +215,89 @@ fn the_log_rotates_and_ends_in_order_while_somebody_else_takes_every_block() {
         rig.store.status().recovery.clean_start,
         "not ended in order"
     );
+    let back = rig.store.hash(&KeyRange::all()).expect("read").value;
+    assert_eq!(back, there);
+}
+
+/// Takes every block, and the segments that lie ready.
+fn fill_by_others(disk: &SimDisk) {
+    let spares = disk.list().expect("listed").into_iter();
+    for spare in spares.filter(|file| file.name.ends_with(".kvspare")) {
+        disk.remove(&spare.name).expect("removed");
+    }
+    disk.sync_dir().expect("synced");
+    disk.set_capacity(Some(disk.allocated()));
+}
+
+#[test]
+fn a_store_that_filled_the_disk_starts_again_and_again_and_can_be_read() {
+    let disk = SimDisk::new(5);
+    let mut rig = Rig::open(&disk);
+    assert!(rig.fill());
+    disk.set_capacity(Some(disk.allocated() + (600 << 10)));
+    rig.fill_up();
+    let mut there = rig.store.hash(&KeyRange::all()).expect("read").value;
+    let mut disk = disk;
+    for start in 0..6 {
+        let newest = rig.store.store_revision();
+        rig.store.watermark().want_sync(newest);
+        rig.turn();
+        drop(rig);
+        disk = disk.kill();
+        rig = Rig::open(&disk);
+        let back = rig.store.hash(&KeyRange::all()).expect("read").value;
+        assert_eq!(back, there, "start {start}");
+        let state = rig.store.state();
+        assert!(matches!(state, EngineState::NoSpace { .. }), "{state:?}");
+        assert!(!rig.fill(), "start {start}");
+        if start % 2 == 0 {
+            let key = format!("key-{start}");
+            assert!(
+                rig.write(&Mutation::delete(key.as_bytes())),
+                "start {start}"
+            );
+            there = rig.store.hash(&KeyRange::all()).expect("read").value;
+        }
+    }
+    disk.set_capacity(None);
+    rig.store.fill_spares();
+    assert_eq!(rig.store.state(), EngineState::Writable, "by itself");
+    assert!(rig.fill());
+}
+
+#[test]
+fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
+    let disk = SimDisk::new(6);
+    let mut rig = Rig::open(&disk);
+    for _ in 0..3 {
+        for _ in 0..3 {
+            rig.store.fill_spares();
+            assert!(rig.fill());
+        }
+        rig.snapshot();
+    }
+    rig.store.fill_spares();
+    assert!(rig.fill());
+    let before = rig.store.status();
+    assert_eq!(before.snapshots.len(), 2);
+    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
+    let newest = rig.store.store_revision();
+    rig.store.watermark().want_sync(newest);
+    rig.turn();
+    drop(rig);
+    let disk = disk.kill();
+    fill_by_others(&disk);
+    let rig = Rig::open(&disk);
+    let back = rig.store.hash(&KeyRange::all()).expect("read").value;
+    assert_eq!(back, there);
+    let after = rig.store.status();
+    assert_eq!(after.snapshots.len(), 1);
+    assert!(after.segments < before.segments, "{after:?}");
+    drop(rig);
+    // What is named is there.
+    let disk = disk.kill();
+    disk.set_capacity(None);
+    let rig = Rig::open(&disk);
     let back = rig.store.hash(&KeyRange::all()).expect("read").value;
     assert_eq!(back, there);
 }

@@ -126,12 +126,27 @@ impl Spares {
         }
     }
 
+    /// The segment of a start, which goes without room for another MANIFEST: the one that
+    /// names it is written next.
+    pub fn first(&self) -> io::Result<Spare> {
+        if self.ready() == 0 {
+            self.add()?;
+        }
+        let spare = self.take();
+        spare.ok_or_else(|| io::Error::other("somebody else took the segment"))
+    }
+
     fn prepare(&self) -> io::Result<bool> {
         // First, so that no segment counts that no MANIFEST could name.
         self.rooms.fill()?;
         if self.ready() >= TARGET {
             return Ok(false);
         }
+        Ok(self.add()? < TARGET)
+    }
+
+    /// Prepares one more; returns how many there are.
+    fn add(&self) -> io::Result<usize> {
         // A full disk uses up no number, so that it is told in the same words each time.
         // Nobody else prepares spares meanwhile.
         let number = self.next_number.load(Ordering::Relaxed);
@@ -144,7 +159,7 @@ impl Spares {
         let mut ready = self.ready.lock();
         ready.push_back(Spare { name, file });
         self.ledger.segment_added();
-        Ok(ready.len() < TARGET)
+        Ok(ready.len())
     }
 
     /// The next segment. The ledger promises that there is one whenever a unit that

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  1 quarantine: a copy of the torn tail                       (crash: the tail is still there)
-//!  2 header, sync, rename to the segment's name, directory     (crash: an unborn segment, replaced next time)
-//!  3 MANIFEST names it, with the gap, not clean                 <- from here on it counts
-//!  4 give back the blocks behind the end of the old segment    (crash: given back never, or next time)
+//!  2 give back the blocks behind the end of the old segment    (crash: it reads as before)
+//!  3 header, sync, rename to the segment's name, directory     (crash: an unborn segment, replaced next time)
+//!  4 MANIFEST names it, with the gap, not clean                 <- from here on it counts
 //! ```
 
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use crate::disk::Disk;
 use crate::format::manifest::{ClockPair, Manifest};
 use crate::format::names::{FileName, quarantine_name};
 use crate::format::segment_header::{PreviousEnd, SegmentHeader};
+use crate::log::rooms::is_full;
 use crate::log::segment::ActiveSegment;
-use crate::log::spares::{Spare, Spares};
+use crate::log::spares::Spares;
 
 /// Where numbering goes on, and what it leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,21 +51,26 @@ impl Numbering {
     }
 }
 
-/// Keeps a copy of what is cut off; returns its file's name.
+/// Keeps a copy of what is cut off; returns its file's name. On a full disk there is none:
+/// nobody was promised these bytes, and a start must not fail for them.
 pub fn quarantine(
     disk: &Arc<dyn Disk>,
     sequence: u64,
     end: u64,
     tail: &[u8],
-) -> Result<String, OpenError> {
+) -> Result<Option<String>, OpenError> {
     let name = quarantine_name(sequence, end);
     let keep = usize::try_from(QUARANTINE_BYTES)
         .unwrap_or(usize::MAX)
         .min(tail.len());
-    disk.replace(&name, &tail[..keep])
-        .map_err(OpenError::io(format!(
-            "cannot keep the torn tail as {name}"
-        )))?;
+    match disk.replace(&name, &tail[..keep]) {
+        Ok(()) => {}
+        Err(error) if is_full(&error) => return Ok(None),
+        Err(error) => {
+            let what = format!("cannot keep the torn tail as {name}");
+            return Err(OpenError::io(what)(error));
+        }
+    }
     let mut kept: Vec<String> = disk
         .list()
         .map_err(OpenError::io("cannot list the directory"))?
@@ -77,7 +83,7 @@ pub fn quarantine(
         disk.remove(&old)
             .map_err(OpenError::io(format!("cannot remove {old}")))?;
     }
-    Ok(name)
+    Ok(Some(name))
 }
 
 /// What the new segment is made from.
@@ -99,14 +105,10 @@ pub fn create(
     manifest: &Manifest,
     plan: &Plan,
 ) -> Result<ActiveSegment, OpenError> {
-    if spares.ready() == 0 {
-        spares
-            .fill_one()
-            .map_err(OpenError::io("cannot prepare the first log segment"))?;
-    }
-    let spare: Spare = spares.take().ok_or_else(|| {
-        OpenError::Options("no log segment could be prepared; is the disk full?".into())
-    })?;
+    let spare = spares.first().map_err(OpenError::io(
+        "cannot prepare the log segment that a start needs; if the disk is full, free \
+             some space on it",
+    ))?;
     let last = plan
         .previous
         .as_ref()

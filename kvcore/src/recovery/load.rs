@@ -6,6 +6,7 @@ use super::base::{Base, DamagedSnapshot, load_base};
 use super::classify::{self, Tail};
 use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
+use super::relief;
 use super::replay::{Segment, Target, replay};
 use super::summary::{LoadProgress, RecoverySummary};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
@@ -119,13 +120,15 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         let read = (&found.segments[..], &end);
         return resume(environment, read, manifest, &plan, summary, clock);
     }
-    let active = fresh::create(disk, spares, manifest, &plan)?;
-    let next = fresh::manifest_after(manifest, &plan);
+    let mut manifest = manifest.clone();
+    let old = (newest, end.walk.end, &end.tail);
+    let active = relief::first_segment((disk, spares), &mut manifest, base, old, &plan)?;
+    let next = fresh::manifest_after(&manifest, &plan);
     publish(
         environment,
         next,
         &plan,
-        (&found.segments, &end),
+        &found.segments,
         active,
         summary,
         clock,
@@ -145,17 +148,17 @@ fn tidy(
             .map_err(OpenError::io(format!("cannot remove {name}")))?;
     }
     if let Tail::Torn { bytes, why } | Tail::Suspect { bytes, why } = &end.tail {
-        let name = fresh::quarantine(disk, newest.header.sequence, end.walk.end, &end.tail_bytes)?;
+        let kept = fresh::quarantine(disk, newest.header.sequence, end.walk.end, &end.tail_bytes)?;
         tracing::warn!(
             segment = newest.name,
             offset = end.walk.end,
             bytes,
             why,
-            kept = name,
+            kept = kept.as_deref().unwrap_or("no copy, for want of space"),
             "the log ends in a torn tail, which nobody was told is durable; it is cut off"
         );
         summary.torn_bytes = *bytes;
-        summary.quarantined = Some(name);
+        summary.quarantined = kept;
     }
     Ok(summary)
 }
@@ -183,31 +186,30 @@ fn publish(
     environment: &Environment,
     mut manifest: Manifest,
     plan: &Plan,
-    (segments, end): (&[SegmentFound], &End),
+    segments: &[SegmentFound],
     active: ActiveSegment,
     summary: RecoverySummary,
     clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
     let disk = &environment.disk;
-    let newest = segments.last().expect("a MANIFEST names a segment");
     manifest.generation += 1;
     disk.replace(crate::format::names::MANIFEST, &manifest.encode())
         .map_err(OpenError::io("cannot publish MANIFEST"))?;
-    if plan.sequence != newest.header.sequence {
-        fresh::give_back(disk, &newest.name, end.walk.end, &end.tail);
-    }
+    let there = segments
+        .iter()
+        .filter(|segment| segment.header.sequence >= manifest.first_segment);
     Ok(Loaded {
         clock,
-        manifest,
         active,
         numbering: plan.numbering,
         summary,
-        catalog: catalog(segments, plan),
+        catalog: catalog(there, plan),
+        manifest,
     })
 }
 
-fn catalog(segments: &[SegmentFound], plan: &Plan) -> Catalog {
-    let catalog = Catalog::new(segments.iter().map(|segment| Entry {
+fn catalog<'a>(segments: impl Iterator<Item = &'a SegmentFound>, plan: &Plan) -> Catalog {
+    let catalog = Catalog::new(segments.map(|segment| Entry {
         sequence: segment.header.sequence,
         first_revision: segment.header.first_revision,
         begun_ms: segment.header.engine_ms,
@@ -241,15 +243,7 @@ fn resume(
         sequence: newest.header.sequence,
         ..*plan
     };
-    publish(
-        environment,
-        next,
-        &plan,
-        (segments, end),
-        active,
-        summary,
-        clock,
-    )
+    publish(environment, next, &plan, segments, active, summary, clock)
 }
 
 /// A store that never was: its first segment, then the MANIFEST that makes it one.
@@ -294,7 +288,7 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
         active,
         numbering: plan.numbering,
         summary,
-        catalog: catalog(&[], &plan),
+        catalog: catalog([].iter(), &plan),
     })
 }
 

@@ -7,6 +7,7 @@
 //!  replay    every unit behind it, in order, into the shards, on all cores
 //!  spread    how changes get there: shard by shard, the ordered index at the end
 //!  fresh     a new segment whose header fixes where the old one ends
+//!  relief    what may go for it if the disk is full
 //! ```
 //! Invariants:
 //! - only the MANIFEST names files: nothing is chosen because it looks newest;
@@ -25,6 +26,7 @@ pub mod fresh;
 pub mod inspect;
 pub mod load;
 pub mod rebuild;
+pub mod relief;
 pub mod repair;
 pub mod replay;
 pub mod report;
