@@ -141,18 +141,19 @@ impl Manifest {
 
     /// What must hold within a MANIFEST.
     fn rules(&self) -> Result<(), FormatError> {
-        for (what, number) in [
-            ("first segment", self.first_segment),
-            ("newest segment", self.newest_segment),
-            ("durable revision", self.durable.0),
-            ("clean revision", self.clean.unwrap_or_default().0),
+        for (what, number, least) in [
+            ("first segment", self.first_segment, 1),
+            ("newest segment", self.newest_segment, self.first_segment),
+            ("durable revision", self.durable.0, 0),
+            ("clean revision", self.clean.unwrap_or_default().0, 0),
         ] {
-            FormatError::range(what, 0, number, (0, NUMBER_CAP))?;
+            FormatError::range(what, 0, number, (least, NUMBER_CAP))?;
         }
         let counts = self.gaps.len() <= GAPS_CAP && self.snapshots.len() <= SNAPSHOTS_CAP;
         FormatError::rule(counts, WHAT, "it lists too many gaps or snapshots")?;
         gap_rules(&self.gaps)?;
-        self.snapshots.iter().try_for_each(SnapshotRef::rules)
+        let newest = self.newest_segment;
+        self.snapshots.iter().try_for_each(|one| one.rules(newest))
     }
 }
 
@@ -169,7 +170,7 @@ fn gap_rules(gaps: &[Gap]) -> Result<(), FormatError> {
 }
 
 impl SnapshotRef {
-    fn rules(&self) -> Result<(), FormatError> {
+    fn rules(&self, newest_segment: u64) -> Result<(), FormatError> {
         let name = FileName::Snapshot {
             start: self.start,
             end: self.end,
@@ -181,7 +182,8 @@ impl SnapshotRef {
         )?;
         let numbers = (0, NUMBER_CAP);
         FormatError::range("snapshot end", 0, self.end.0, numbers)?;
-        FormatError::range("snapshot's first segment", 0, self.first_segment, numbers)
+        let segments = (0, newest_segment);
+        FormatError::range("snapshot's first segment", 0, self.first_segment, segments)
     }
 }
 

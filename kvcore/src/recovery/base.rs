@@ -70,7 +70,7 @@ pub fn load_base(
 }
 
 /// Without a snapshot the log must be there from its beginning.
-fn check_first(manifest: &Manifest) -> Result<(), OpenError> {
+pub(super) fn check_first(manifest: &Manifest) -> Result<(), OpenError> {
     let first = manifest.first_segment;
     let needed = manifest
         .snapshots

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::classify::{self, Tail};
 use super::error::OpenError;
 use super::inspect::{self, Inventory};
+use super::load::{refuse_if_log_is_short, refuse_if_older_manifest};
 use super::report::{CheckReport, Class, FileReport};
 use super::survey::{read_whole, survey};
 use super::through::go_through;
@@ -112,6 +113,7 @@ fn examine(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), OpenErr
     report.store_id = manifest.store_id.to_string();
     report.gaps.clone_from(&manifest.gaps);
     report.clean_shutdown = manifest.clean.is_some();
+    super::base::check_first(manifest)?;
     for snapshot in &manifest.snapshots {
         let records = super::base::check_file(disk, manifest, snapshot)?;
         report.files.push(FileReport {
@@ -122,6 +124,7 @@ fn examine(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), OpenErr
         });
     }
     let mut known = manifest.durable.max(manifest.clean.unwrap_or_default());
+    let mut last = Revision::START;
     for (index, segment) in found.segments.iter().enumerate() {
         let bytes = read_whole(segment.file.as_ref(), &segment.name)?;
         let next = found
@@ -140,6 +143,7 @@ fn examine(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), OpenErr
             })?;
         }
         known = known.max(walk.durable);
+        last = walk.last_revision;
         let (class, note) = match tail {
             Tail::Clean => (Class::Clean, String::new()),
             Tail::Torn { bytes, why } => (Class::TornTail, note(walk.end, bytes, &why)),
@@ -153,7 +157,12 @@ fn examine(disk: &Arc<dyn Disk>, report: &mut CheckReport) -> Result<(), OpenErr
             ..FileReport::new(&segment.name, class, note)
         });
     }
-    Ok(())
+    let newest = manifest.snapshots.last();
+    let (name, end) = newest.map_or((None, Revision::NONE), |newest| {
+        (Some(newest.name.as_str()), newest.end)
+    });
+    refuse_if_log_is_short(end, name, last)?;
+    refuse_if_older_manifest(manifest, last)
 }
 
 fn note(end: u64, bytes: u64, why: &str) -> String {

@@ -5,7 +5,7 @@
 //! repair can take what is left. MANIFEST is believed if it can be read and belongs to
 //! the files beside it; without it the files' own headers say what belongs together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::OpenError;
@@ -21,6 +21,9 @@ use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// What is read at once where a file cannot be read as a whole.
 const PAGE: usize = 4096;
+/// Missing files in a row that are told by name. Numbers may be far apart in a MANIFEST that
+/// lies; what is lost is told all the same, with the last one.
+pub const MISSING_TOLD: usize = 1 << 10;
 
 /// A segment whose header can be made out.
 #[derive(Debug)]
@@ -256,16 +259,21 @@ fn number_log(inventory: &mut Inventory) {
     };
     // What lies below is not the log's any more.
     inventory.segments = inventory.segments.split_off(&first);
-    // A MANIFEST that lies about its numbers must not make this long.
-    for number in (first..=newest).take(1 << 20) {
-        let name = segment_name(number);
-        let known = inventory.segments.contains_key(&number)
-            || inventory.unusable.iter().any(|file| file.name == name);
-        if !known {
-            let report = FileReport::new(name, Class::Missing, "the file is missing");
-            inventory.unusable.push(report);
-        }
-    }
+    let told: BTreeSet<&str> = inventory
+        .unusable
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    let missing: Vec<String> = (first..=newest)
+        .filter(|number| !inventory.segments.contains_key(number))
+        .map(segment_name)
+        .filter(|name| !told.contains(name.as_str()))
+        .take(MISSING_TOLD)
+        .collect();
+    let missing = missing
+        .into_iter()
+        .map(|name| FileReport::new(name, Class::Missing, "the file is missing"));
+    inventory.unusable.extend(missing);
 }
 
 /// Those that MANIFEST names; all that are there if it cannot be asked.

@@ -91,14 +91,14 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         loading.progress,
     )?;
     let (end, units) = read_log(&found, manifest, base, loading)?;
-    target.shards.order_keys(loading.threads);
-    refuse_if_log_is_short(base, snapshot.as_deref(), &end)?;
+    let last = end.walk.last_revision;
+    refuse_if_log_is_short(base.end, snapshot.as_deref(), last)?;
     let newest = found
         .segments
         .last()
         .expect("a MANIFEST names at least one segment");
     refuse_if_suspect(newest, &end, loading.refuse_suspect)?;
-    refuse_if_older_manifest(manifest, &end)?;
+    refuse_if_older_manifest(manifest, last)?;
 
     let summary = RecoverySummary {
         units,
@@ -292,7 +292,7 @@ fn create(environment: &Environment, spares: &Spares) -> Result<Loaded, OpenErro
     })
 }
 
-/// Reads, checks and applies every segment.
+/// Reads, checks and applies every segment, and puts the keys in order.
 fn read_log(
     found: &Survey,
     manifest: &Manifest,
@@ -361,17 +361,21 @@ fn read_log(
     let end = end.ok_or_else(|| {
         OpenError::damaged(crate::format::names::MANIFEST, 0, "it names no segment")
     })?;
+    loading.target.shards.order_keys(loading.threads);
     Ok((end, units))
 }
 
 /// The log up to a snapshot's end is part of what it says.
-fn refuse_if_log_is_short(base: Base, snapshot: Option<&str>, end: &End) -> Result<(), OpenError> {
-    if end.walk.last_revision >= base.end {
+pub(super) fn refuse_if_log_is_short(
+    end: Revision,
+    snapshot: Option<&str>,
+    last: Revision,
+) -> Result<(), OpenError> {
+    if last >= end {
         return Ok(());
     }
     let what = format!(
-        "it needs the log up to revision {}, which ends at {}: segments are missing",
-        base.end, end.walk.last_revision
+        "it needs the log up to revision {end}, which ends at {last}: segments are missing"
     );
     Err(OpenError::damaged(snapshot.unwrap_or_default(), 0, what))
 }
@@ -390,13 +394,15 @@ fn refuse_if_suspect(newest: &SegmentFound, end: &End, refuse: bool) -> Result<(
 }
 
 /// After an orderly end nothing more was written, so MANIFEST and log end together.
-fn refuse_if_older_manifest(manifest: &Manifest, end: &End) -> Result<(), OpenError> {
+pub(super) fn refuse_if_older_manifest(
+    manifest: &Manifest,
+    last: Revision,
+) -> Result<(), OpenError> {
     match manifest.clean {
-        Some(clean) if clean != end.walk.last_revision => {
+        Some(clean) if clean != last => {
             let what = format!(
-                "it says that the store was closed at revision {clean}, the log ends at {}: they \
-                 are not from the same moment",
-                end.walk.last_revision
+                "it says that the store was closed at revision {clean}, the log ends at {last}: \
+                 they are not from the same moment"
             );
             Err(OpenError::damaged(crate::format::names::MANIFEST, 0, what))
         }

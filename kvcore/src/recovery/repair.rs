@@ -101,6 +101,12 @@ pub fn repair(
     Ok(done.report)
 }
 
+/// As [`repair`] without `apply`, of files that lie anywhere.
+pub fn plan_on(disk: &Arc<dyn Disk>, way: Way) -> Result<RepairReport, OpenError> {
+    let target = fresh_target(&SystemEntropy)?;
+    fold(disk, way, &target, &|_| ()).map(|folded| folded.report)
+}
+
 /// The target must hold nothing, and must not lie in what is repaired.
 fn check_target(dir: &Path, into: &Path) -> Result<(), OpenError> {
     let real = |path: &Path| path.canonicalize();

@@ -248,7 +248,8 @@ fn lost_block(head: &BlockHead, (at, end): (u64, u64), what: String, payload: &[
 /// Where the next head stands that only this file can hold.
 fn next_head(file: &dyn ReadFile, from: u64, seed: Seed) -> Option<u64> {
     let mut at = from;
-    let mut window = vec![0; WINDOW + BLOCK_HEAD_BYTES];
+    let rest = usize::try_from(file.size().saturating_sub(from)).unwrap_or(usize::MAX);
+    let mut window = vec![0; rest.min(WINDOW + BLOCK_HEAD_BYTES)];
     while at < file.size() {
         let left = usize::try_from(file.size() - at).unwrap_or(usize::MAX);
         let len = left.min(window.len());

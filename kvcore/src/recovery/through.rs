@@ -2,7 +2,7 @@
 
 use super::classify::{self, Tail};
 use super::error::OpenError;
-use super::inspect::{Inventory, SegmentAt, read_what_can_be};
+use super::inspect::{Inventory, MISSING_TOLD, SegmentAt, read_what_can_be};
 use super::report::{Class, FileReport, Place};
 use super::sift::{Bounds, Sifted, Sound, sift};
 use super::summary::LoadProgress;
@@ -66,8 +66,7 @@ pub fn go_through(
     let mut bytes_done = 0;
     let mut next = first.max(begin);
     for (&number, segment) in there {
-        // Numbers may be far apart in a MANIFEST that lies.
-        through.missing.extend((next..number).take(1 << 20));
+        through.missing.extend((next..number).take(MISSING_TOLD));
         next = number + 1;
         through.segment(number, segment, each)?;
         bytes_done += segment.file.size();
@@ -76,7 +75,7 @@ pub fn go_through(
             bytes_total,
         });
     }
-    through.missing.extend((next..=newest).take(1 << 20));
+    through.missing.extend((next..=newest).take(MISSING_TOLD));
     through.tell_missing(None);
     Ok((through.files, through.end))
 }

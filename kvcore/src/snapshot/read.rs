@@ -148,6 +148,10 @@ impl<'a> Reader<'a> {
             let what = "it ends like another kind of file";
             return Err(ReadError::damaged(block.offset, what));
         }
+        if block.head.entries != 0 {
+            let what = format!("its end has {} entries of its own", block.head.entries);
+            return Err(ReadError::damaged(block.offset, what));
+        }
         let full = read_end(block).map_err(ReadError::at(block.offset))?;
         let (end, seen) = (full.end, &self.seen);
         let counted = [end.records, end.requests, end.blocks, full.units];

@@ -113,8 +113,8 @@ prop_compose! {
         Manifest {
             store_id: StoreId(store_id),
             generation,
-            first_segment: numbers[0],
-            newest_segment: numbers[1],
+            first_segment: numbers[0].min(numbers[1]).max(1),
+            newest_segment: numbers[0].max(numbers[1]).max(2),
             durable: Revision(numbers[2]),
             gaps,
             clock: ClockPair { engine_ms: clock.0, wall_ms: clock.1 },
