@@ -11,7 +11,7 @@ use clap::{
 use kvproto::v1::{self, Capability};
 
 use crate::{
-    command::{Command, Invocation},
+    command::{Command, Invocation, PromptCommand},
     endpoint::Endpoint,
     output::{Format, paint::Colour},
     settings::parse_duration,
@@ -193,6 +193,21 @@ pub(crate) struct Line {
     pub(crate) call: CallFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// One line at the prompt: as in a script, and what a person waits for besides.
+#[derive(Debug, Parser)]
+#[command(
+    name = "",
+    no_binary_name = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct PromptLine {
+    #[command(flatten)]
+    pub(crate) call: CallFlags,
+    #[command(subcommand)]
+    pub(crate) command: PromptCommand,
 }
 
 /// Says in one line what clap found wrong with a script line.

@@ -1,7 +1,8 @@
 //! Examples of every command: in `--help`, in the man pages and at the prompt.
 //!
 //! They are written as lines of a script, which is also how the prompt reads
-//! them. A test runs all of them in the order of this list, on one store.
+//! them; `watch` is for the prompt alone. A test runs all of them in the order of this list,
+//! on one store.
 
 use std::fmt::Write as _;
 
@@ -109,6 +110,24 @@ pub(crate) const LIST: &[(&str, &[Example])] = &[
         ],
     ),
     ("status", &[("status", "state, keys, memory, log")]),
+    (
+        "watch",
+        &[
+            ("watch --prefix session/", "what changes from now on"),
+            (
+                "watch leader --current-state --previous",
+                "what is, then what comes, and what was",
+            ),
+            (
+                "watch --from 2 --limit 10",
+                "ten changes from revision 2 on",
+            ),
+            (
+                "watch --prefix job/ --exec 'echo \"$KVD_TYPE $KVD_KEY\"'",
+                "a command for each",
+            ),
+        ],
+    ),
 ];
 
 /// The examples of a command as text.
@@ -131,7 +150,13 @@ pub(crate) fn attached() -> clap::Command {
     let mut command = Cli::command();
     for (name, _) in LIST {
         let examples = text(name);
-        let help = format!("Examples, as lines of a script:\n{}", examples.trim_end());
+        // The watch alone is no line of a script.
+        let place = if *name == "watch" {
+            "session"
+        } else {
+            "script"
+        };
+        let help = format!("Examples, as lines of a {place}:\n{}", examples.trim_end());
         command = command.mut_subcommand(name, |sub| sub.after_help(help));
     }
     command
@@ -142,11 +167,11 @@ mod tests {
     use clap::Subcommand as _;
 
     use super::*;
-    use crate::command::Command;
+    use crate::command::PromptCommand;
 
     #[test]
     fn every_command_has_examples() {
-        let commands = Command::augment_subcommands(clap::Command::new("kvcli"));
+        let commands = PromptCommand::augment_subcommands(clap::Command::new("kvcli"));
         for command in commands.get_subcommands() {
             assert!(!of(command.get_name()).is_empty(), "{}", command.get_name());
         }

@@ -55,10 +55,6 @@ pub(crate) enum Invocation {
     ///
     /// The store goes on. Exits with 0 if nothing is damaged, 1 if something is.
     Verify(crate::verify::Args),
-    /// Show every change of a key or a range as it happens
-    ///
-    /// In order, each once, also over broken connections and restarts of the server: the
-    /// watch goes on by itself behind what it has shown, and says so. Runs until Ctrl-C.
     Watch(crate::watch::Args),
     /// Say that you know what `kvd repair` left out of this store
     AcknowledgeRepair(crate::acknowledge::Args),
@@ -75,6 +71,14 @@ impl Invocation {
     pub(crate) fn wants_exact_bytes(&self) -> bool {
         matches!(self, Self::Command(command) if command.wants_exact_bytes())
     }
+}
+
+/// What can begin a line at the prompt: the commands, and what goes on until Ctrl-C.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PromptCommand {
+    #[command(flatten)]
+    Command(Command),
+    Watch(crate::watch::Args),
 }
 
 #[derive(Debug, Subcommand)]

@@ -138,6 +138,7 @@ fn slot<'a>(vocabulary: &'a Vocabulary, words: &[String], in_block: bool) -> Slo
 pub(super) fn first_words(vocabulary: &Vocabulary, in_block: bool) -> Vec<&str> {
     let own = if in_block { BLOCK_WORDS } else { OWN_WORDS };
     let commands = vocabulary.all().map(|entry| entry.name.as_str());
+    let commands = commands.filter(|name| !in_block || *name != "watch");
     commands.chain(own.iter().copied()).collect()
 }
 

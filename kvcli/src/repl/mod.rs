@@ -3,7 +3,7 @@
 //! A line goes the way of a script line until it is ready to be sent, and from
 //! there the way of a command line: the prompt adds no command and changes none.
 //! What it does add is in its modules: [`helper`] while typing, [`own`] for help and
-//! repeating, [`history`], and [`link`], which outlives the daemon.
+//! repeating, [`changes`] for `watch`, [`history`], and [`link`], which outlives the daemon.
 //!
 //! Invariants:
 //! - One thread reads the terminal and runs the lines, one after the other; another
@@ -12,6 +12,7 @@
 //!   Ctrl-D, `quit`, and an output that is closed.
 //! - Of a text with several lines nothing runs after the first that failed.
 
+mod changes;
 mod cursor;
 mod helper;
 mod history;

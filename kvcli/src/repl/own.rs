@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use super::vocabulary::Vocabulary;
 use crate::{
-    args::Line,
+    args::PromptLine,
     examples,
     output::paint::{Kind, Paint},
     script::parse::fields,
@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3_600);
 pub(super) enum Own<'a> {
     Help(Option<String>),
     Quit,
+    /// Shows changes as they come: the whole line.
+    Changes(&'a str),
     /// Runs a line again and again.
     Watch {
         pause: Duration,
@@ -44,8 +46,10 @@ pub(super) fn parse(line: &str) -> Option<Result<Own<'_>, String>> {
         "help" | "\\help" | "\\?" => topic(rest),
         "quit" | "exit" | "\\q" => alone(Own::Quit),
         "\\watch" => watch(rest),
-        "acknowledge-repair" | "backup" | "bench" | "top" | "verify" | "watch" | "completions"
-        | "man" => Err(format!("{first} runs from the shell: kvcli {first}")),
+        "watch" => Ok(Own::Changes(text)),
+        "acknowledge-repair" | "backup" | "bench" | "top" | "verify" | "completions" | "man" => {
+            Err(format!("{first} runs from the shell: kvcli {first}"))
+        }
         _ if first.starts_with('\\') => Err(format!(
             "there is no {first} here; help lists what there is"
         )),
@@ -73,6 +77,9 @@ fn watch(rest: &str) -> Result<Own<'_>, String> {
     }
     if line.starts_with('\\') {
         return Err("\\watch repeats a command, not what the prompt itself does".to_owned());
+    }
+    if line.split([' ', '\t']).next() == Some("watch") {
+        return Err("watch goes on by itself: write it without \\watch".to_owned());
     }
     // A bare number is refused elsewhere; here its unit is in the usage.
     let pause = match pause.parse::<f64>() {
@@ -135,7 +142,7 @@ fn overview(vocabulary: &Vocabulary, paint: Paint) -> String {
 
 /// The help that the command line has, without its own name in it.
 fn command_help(name: &str, paint: Paint) -> Option<String> {
-    let mut line = Line::command().disable_colored_help(true);
+    let mut line = PromptLine::command().disable_colored_help(true);
     let command = line.find_subcommand_mut(name)?;
     let usage = command.render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage);
@@ -184,6 +191,8 @@ mod tests {
         assert_eq!(parse("\\watch 2 get a"), watch(2_000, "get a"));
         assert_eq!(parse("\\watch 0.25  get 'a b'"), watch(250, "get 'a b'"));
         assert_eq!(parse("\\watch 500ms get a"), watch(500, "get a"));
+        let changes = " watch --prefix 'a b' ";
+        assert_eq!(parse(changes), Some(Ok(Own::Changes(changes.trim()))));
     }
 
     #[test]
@@ -198,6 +207,7 @@ mod tests {
             ("\\watch 1e300 get a", "no time"),
             ("\\watch 1e9 get a", "24 h"),
             ("\\watch 1 \\watch 1 get a", "not what the prompt"),
+            ("\\watch 1 watch a", "goes on by itself"),
             ("\\frob", "no \\frob"),
             ("quit now", "alone"),
             ("help a b", "one command"),

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Prompt, config, forget_typed, history,
+    Prompt, changes, config, forget_typed, history,
     link::Link,
     own::{self, Own},
     pieces::{Open, pieces},
@@ -217,6 +217,7 @@ impl<'a> Session<'a> {
             let end = match own {
                 Some(Ok(Own::Quit)) => return Ok(Flow::End),
                 Some(Ok(Own::Help(topic))) => self.help(topic.as_deref()),
+                Some(Ok(Own::Changes(line))) => self.changes(line),
                 Some(Ok(Own::Watch { pause, line })) => self.watch(pause, line),
                 Some(Err(text)) => Err(Failure::Usage(text)),
                 None => self.line(piece.number, piece.text),
@@ -291,8 +292,7 @@ impl<'a> Session<'a> {
             ..
         } = self;
         handle.block_on(async {
-            // What was pressed before is not meant.
-            while timeout(Duration::ZERO, interrupts.recv()).await.is_ok() {}
+            forget_pressed(interrupts).await;
             let asked = Cell::new(false);
             let work = async {
                 let mut caller = link.caller(settings).await?;
@@ -329,6 +329,28 @@ impl<'a> Session<'a> {
         if left { Ok(()) } else { shown }
     }
 
+    /// Shows changes until Ctrl-C, past a pager: they come as long as one likes.
+    fn changes(&mut self, line: &str) -> Result<(), Failure> {
+        let (call, args) = changes::read(line)?;
+        let call = call.or(&self.settings.call);
+        let Self {
+            settings,
+            output,
+            interrupts,
+            handle,
+            ..
+        } = self;
+        let end = handle.block_on(async {
+            forget_pressed(interrupts).await;
+            let interrupt = async {
+                interrupts.recv().await;
+                Ok(())
+            };
+            crate::watch::until(interrupt, settings, &call, args, output).await
+        });
+        end.map(drop)
+    }
+
     /// Runs a line again and again until Ctrl-C.
     fn watch(&mut self, pause: Duration, line: &str) -> Result<(), Failure> {
         complain(&format!("every {pause:?}, Ctrl-C ends it"));
@@ -362,6 +384,11 @@ impl<'a> Session<'a> {
             }
         }
     }
+}
+
+/// A Ctrl-C that was pressed before is not meant.
+async fn forget_pressed(interrupts: &mut Signal) {
+    while timeout(Duration::ZERO, interrupts.recv()).await.is_ok() {}
 }
 
 /// A pager for a terminal of some height.

@@ -3,7 +3,7 @@
 
 use clap::{Arg, ArgAction, CommandFactory as _};
 
-use crate::args::Line;
+use crate::args::PromptLine;
 
 /// Words that begin a line inside a transaction beside the commands.
 pub(super) const BLOCK_WORDS: &[&str] = &["if", "then", "else", "end"];
@@ -54,7 +54,7 @@ pub(super) struct Vocabulary(Vec<Entry>);
 
 impl Vocabulary {
     pub(super) fn new() -> Self {
-        let mut line = Line::command();
+        let mut line = PromptLine::command();
         line.build();
         Self(line.get_subcommands().map(entry).collect())
     }
@@ -143,6 +143,10 @@ mod tests {
         let level = set.option("--durability").expect("a common option");
         assert_eq!(level.values, ["none", "logged", "synced"]);
         assert!(vocabulary.get("mget").expect("mget").arguments[0].repeated);
+        let watch = vocabulary.get("watch").expect("watch");
+        assert_eq!(watch.arguments[0].shown, "[KEY]");
+        let types = watch.option("--exclude-type").expect("an option");
+        assert_eq!(types.values, ["set", "delete"]);
         assert!(vocabulary.get("rm").expect("rm").option("-y").is_some());
     }
 }

@@ -8,22 +8,39 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 
-pub(super) struct Command(Arc<OsStr>);
+pub(super) struct Command {
+    text: Arc<OsStr>,
+    /// The one that runs.
+    running: Option<JoinHandle<Result<(), String>>>,
+}
 
 impl Command {
     pub(super) fn new(text: OsString) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            running: None,
+        }
     }
 
     /// Runs it to its end. The error says how it failed.
     ///
     /// On a thread for what blocks, so that the connection lives meanwhile.
-    pub(super) async fn run(&self, event: Map<String, Value>) -> Result<(), String> {
-        let text = Arc::clone(&self.0);
-        let run = tokio::task::spawn_blocking(move || run(&text, &event));
-        run.await
-            .map_err(|error| format!("the command could not be run: {error}"))?
+    pub(super) async fn run(&mut self, event: Map<String, Value>) -> Result<(), String> {
+        let text = Arc::clone(&self.text);
+        let begun = tokio::task::spawn_blocking(move || run(&text, &event));
+        let ended = self.running.insert(begun).await;
+        self.running = None;
+        ended.map_err(|error| format!("the command could not be run: {error}"))?
+    }
+
+    /// Waits for one that was left running: it is not to write into what comes after.
+    pub(super) async fn ended(&mut self) {
+        if let Some(running) = self.running.take() {
+            // How it ended is of no matter: its event comes again.
+            let _ = running.await;
+        }
     }
 }
 

@@ -12,6 +12,10 @@ use crate::{
     failure::Failure,
 };
 
+/// Show every change of a key or a range as it happens
+///
+/// In order, each once, also over broken connections and restarts of the server: the
+/// watch goes on by itself behind what it has shown, and says so. Runs until Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// This key; without it and without a range, every key
@@ -94,6 +98,9 @@ impl Args {
             _ if self.current_state => Start::CurrentState(v1::StartCurrentState {}),
             _ => Start::Now(v1::StartNow {}),
         };
+        if call.request_id.is_some() {
+            return Err(Failure::usage("--request-id is for writes"));
+        }
         let read = call.read_options().unwrap_or_default();
         if read.at_revision != 0 || !read.min_position.is_empty() {
             return Err(Failure::usage(

@@ -125,7 +125,11 @@ impl<'a> Follow<'a> {
     /// What to add when the watch ends.
     pub(super) fn how_to_go_on(&self) -> String {
         if self.position.is_empty() {
-            return String::new();
+            let start = self.create.start.as_ref();
+            return match start.and_then(|start| start.start.as_ref()) {
+                Some(Start::Revision(first)) => format!(": go on with --from {first}"),
+                _ => String::new(),
+            };
         }
         format!(
             ": revision {} was the last; go on with --position {}",

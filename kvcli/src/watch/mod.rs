@@ -16,32 +16,49 @@ use kvproto::v1::{self, watch_response::Response as Message};
 pub(crate) use self::flags::Args;
 use self::{exec::Command, follow::Follow, told::Events};
 use crate::{
+    args::CallFlags,
     failure::{Exit, Failure, Refusal, complain},
     output::Output,
     settings::Settings,
 };
 
-/// Runs until Ctrl-C, the number of events that was asked for, or a refusal.
+/// From the command line: runs until Ctrl-C, the number of events that was asked for, or a
+/// refusal.
 pub(crate) async fn run(
     settings: &Settings,
     args: Args,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
+    let interrupt = async {
+        let pressed = tokio::signal::ctrl_c().await;
+        pressed.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))
+    };
+    until(interrupt, settings, &settings.call, args, output).await
+}
+
+/// As [`run`], until `interrupt` instead of Ctrl-C.
+pub(crate) async fn until(
+    interrupt: impl Future<Output = Result<(), Failure>>,
+    settings: &Settings,
+    call: &CallFlags,
+    args: Args,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
     let limit = args.limit;
     let command = args.exec.clone().map(Command::new);
-    let create = args.into_create(&settings.call)?;
+    let create = args.into_create(call)?;
     let mut watch = Watch {
         follow: Follow::new(settings, create),
         events: Events::default(),
         left: limit,
         command,
+        has_shown: false,
     };
     tokio::select! {
         end = watch.run(output) => end,
-        interrupt = tokio::signal::ctrl_c() => {
-            interrupt.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
-            output.flush()?;
-            Err(Failure::Interrupted(watch.follow.how_to_go_on()))
+        interrupt = interrupt => {
+            interrupt?;
+            watch.interrupted(output).await
         }
     }
 }
@@ -52,6 +69,7 @@ struct Watch<'a> {
     events: Events,
     left: Option<u64>,
     command: Option<Command>,
+    has_shown: bool,
 }
 
 impl Watch<'_> {
@@ -69,6 +87,18 @@ impl Watch<'_> {
                 Err(failure)
             }
         }
+    }
+
+    /// Nobody waits for its end: what was shown is whole, and is closed as such.
+    async fn interrupted(&mut self, output: &mut Output) -> Result<Exit, Failure> {
+        if self.has_shown {
+            output.end_parts(serde_json::Map::new())?;
+        }
+        output.flush()?;
+        if let Some(command) = &mut self.command {
+            command.ended().await;
+        }
+        Err(Failure::Interrupted(self.follow.how_to_go_on()))
     }
 
     async fn take(&mut self, output: &mut Output) -> Result<Exit, Failure> {
@@ -115,7 +145,7 @@ impl Watch<'_> {
         if events.is_empty() {
             return Ok(None);
         }
-        if let Some(command) = &self.command {
+        if let Some(command) = &mut self.command {
             for object in events.as_objects() {
                 if let Err(failed) = command.run(object).await {
                     complain(&failed);
@@ -125,6 +155,7 @@ impl Watch<'_> {
                 }
             }
         } else {
+            self.has_shown = true;
             output.part(&events)?;
             output.flush()?;
         }

@@ -315,7 +315,7 @@ fn unix_sockets_work() {
 }
 
 /// The examples in the help of a command: its lines, without what they do.
-fn examples(command: &str) -> String {
+pub(crate) fn examples(command: &str) -> String {
     let mut kvcli = kvcli();
     let child = kvcli
         .args([command, "--help"])
@@ -324,8 +324,9 @@ fn examples(command: &str) -> String {
     let ended = wait(child.expect("the program starts")).exits(0);
     let text = ended.text();
     let (_, examples) = text
-        .split_once("Examples, as lines of a script:\n")
+        .split_once("Examples, as lines of a ")
         .expect("examples");
+    let (_, examples) = examples.split_once(":\n").expect("examples");
     let line = |line: &str| line.trim_start().split("  ").next().map(str::to_owned);
     let lines: Vec<String> = examples.lines().filter_map(line).collect();
     lines.join("\n") + "\n"
@@ -359,7 +360,7 @@ fn every_example_in_the_help_runs() {
             continue;
         };
         let name = name.split(' ').next().expect("a word");
-        // Those that run only alone are run by the test of the pages.
+        // Those that run only alone are run by the test of the pages, the watch at a prompt.
         if [
             "acknowledge-repair",
             "backup",

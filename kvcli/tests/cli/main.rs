@@ -11,6 +11,7 @@ mod keys;
 mod options;
 mod ranges;
 mod repl;
+mod repl_watch;
 mod retry;
 mod rm;
 mod run;

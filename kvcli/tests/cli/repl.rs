@@ -10,7 +10,7 @@ use crate::{
     terminal::{Start, Terminal},
 };
 
-fn start<'a>(fake: &Fake, state: &'a TempDir) -> Start<'a> {
+pub(crate) fn start<'a>(fake: &Fake, state: &'a TempDir) -> Start<'a> {
     Start {
         args: format!("--endpoint {}", fake.endpoint),
         state: state.path(),
@@ -20,7 +20,7 @@ fn start<'a>(fake: &Fake, state: &'a TempDir) -> Start<'a> {
     }
 }
 
-fn state() -> TempDir {
+pub(crate) fn state() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 

@@ -19,7 +19,7 @@ fn message(message: Message) -> v1::WatchResponse {
     }
 }
 
-fn created(start_revision: i64) -> v1::WatchResponse {
+pub(crate) fn created(start_revision: i64) -> v1::WatchResponse {
     message(Message::Created(v1::WatchCreated { start_revision }))
 }
 
@@ -39,11 +39,11 @@ fn event(kind: EventType, cause: EventCause, key: &str, value: &str, revision: i
     }
 }
 
-fn set(key: &str, value: &str, revision: i64) -> v1::Event {
+pub(crate) fn set(key: &str, value: &str, revision: i64) -> v1::Event {
     event(EventType::Set, EventCause::Written, key, value, revision)
 }
 
-fn events(revision: i64, events: Vec<v1::Event>, more: bool) -> v1::WatchResponse {
+pub(crate) fn events(revision: i64, events: Vec<v1::Event>, more: bool) -> v1::WatchResponse {
     message(Message::Events(v1::WatchEvents {
         events,
         revision,
@@ -69,7 +69,7 @@ fn canceled(code: Code, reason: ErrorReason, compact_revision: i64) -> v1::Watch
     }))
 }
 
-fn start(create: &v1::WatchCreate) -> Start {
+pub(crate) fn start(create: &v1::WatchCreate) -> Start {
     let start = create.start.clone().expect("a start");
     start.start.expect("of some kind")
 }
