@@ -31,6 +31,8 @@ pub(crate) struct Server {
     name: &'static str,
     child: Child,
     address: SocketAddr,
+    /// Where it shows its metrics, if it was asked to.
+    http: Option<SocketAddr>,
     /// Held by a floor server, which ends when it is closed.
     stdin: Option<ChildStdin>,
     /// Whether it says by its exit code that it ended in order.
@@ -71,9 +73,24 @@ impl Launcher {
 
     /// Starts kvd on what a directory holds; `settings` are written `name=value`.
     pub(crate) fn kvd_in(&self, home: &Home, sync: &str, settings: &[&str]) -> Result<Server> {
-        let fixed = ["--listen", "127.0.0.1:0", "--http-listen", "off", "--sync"];
+        self.kvd_with(home, sync, settings, "off")
+    }
+
+    /// As [`Launcher::kvd_in`], and its metrics can be read.
+    pub(crate) fn kvd_shown(&self, home: &Home, sync: &str, settings: &[&str]) -> Result<Server> {
+        self.kvd_with(home, sync, settings, "127.0.0.1:0")
+    }
+
+    fn kvd_with(&self, home: &Home, sync: &str, settings: &[&str], http: &str) -> Result<Server> {
+        let fixed = [
+            "--listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            http,
+            "--sync",
+            sync,
+        ];
         let mut args: Vec<OsString> = fixed.map(OsString::from).into();
-        args.push(sync.into());
         let runtimes = format!("server.runtimes={}", self.runtimes);
         for setting in settings.iter().copied().chain([runtimes.as_str()]) {
             args.extend(["--set".into(), setting.into()]);
@@ -119,9 +136,13 @@ fn start(
         child,
         says_so: true,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        http: None,
         home: Arc::clone(home),
     };
     let line = stdout.map_or_else(|| Err("it has no output".into()), first_line);
+    if let Ok(line) = &line {
+        server.http = address_in(line, ready, "http=");
+    }
     let address = line.and_then(|line| listen_address(&line, ready));
     server.address = address.map_err(|e| server.failure(&format!("did not start: {e}")))?;
     Ok(server)
@@ -151,6 +172,7 @@ pub(crate) fn peer(
         child,
         says_so: false,
         address,
+        http: None,
         home: Arc::clone(home),
     };
     let until = Instant::now() + READY_WITHIN;
@@ -169,6 +191,13 @@ pub(crate) fn peer(
 impl Server {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the metrics are.
+    pub(crate) fn http(&self) -> Result<SocketAddr> {
+        Ok(self
+            .http
+            .ok_or("its ready line has no address of metrics")?)
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -250,13 +279,15 @@ fn first_line(output: impl Read + Send + 'static) -> Result<String> {
 
 /// `… listen=ADDRESS …` out of a ready line.
 fn listen_address(line: &str, ready: &str) -> Result<SocketAddr> {
-    line.strip_prefix(ready)
-        .and_then(|fields| {
-            let mut fields = fields.split_ascii_whitespace();
-            fields.find_map(|field| field.strip_prefix("listen="))
-        })
-        .and_then(|address| address.split(',').next()?.parse().ok())
+    address_in(line, ready, "listen=")
         .ok_or_else(|| format!("expected `{ready}listen=…`, got: {}", line.trim_end()).into())
+}
+
+/// The first address of a field of a ready line, which is named with its `=`.
+fn address_in(line: &str, ready: &str, name: &str) -> Option<SocketAddr> {
+    let mut fields = line.strip_prefix(ready)?.split_ascii_whitespace();
+    let addresses = fields.find_map(|field| field.strip_prefix(name))?;
+    addresses.split(',').next()?.parse().ok()
 }
 
 /// Tells what is going on, beside the report.

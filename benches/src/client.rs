@@ -36,13 +36,22 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects, inside a `LocalSet`.
     pub(crate) async fn new(address: SocketAddr) -> Result<Self> {
+        Self::with_windows(address, STREAM_WINDOW, CONNECTION_WINDOW).await
+    }
+
+    /// As [`Connection::new`], with the bytes that a server may send before they are read.
+    pub(crate) async fn with_windows(
+        address: SocketAddr,
+        stream_window: u32,
+        connection_window: u32,
+    ) -> Result<Self> {
         let stream = TcpStream::connect(address)
             .await
             .map_err(|e| format!("cannot connect to {address}: {e}"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_frame_size(FRAME)
             .enable_push(false)
             .handshake(stream)

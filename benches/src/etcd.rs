@@ -5,6 +5,8 @@ use bytes::Bytes;
 
 /// The service that the messages belong to.
 pub(crate) const SERVICE: &str = "etcdserverpb.KV";
+/// The service of watches.
+pub(crate) const WATCH: &str = "etcdserverpb.Watch";
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct RangeRequest {
@@ -83,6 +85,44 @@ pub(crate) struct TxnResponse {
     pub(crate) succeeded: bool,
     #[prost(message, repeated, tag = "3")]
     pub(crate) responses: Vec<ResponseOp>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WatchRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) create: Option<WatchCreateRequest>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WatchCreateRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) key: Bytes,
+    /// Exclusive; empty: the one key.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) range_end: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WatchResponse {
+    #[prost(bool, tag = "3")]
+    pub(crate) created: bool,
+    #[prost(bool, tag = "4")]
+    pub(crate) canceled: bool,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) events: Vec<Event>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Event {
+    #[prost(message, optional, tag = "2")]
+    pub(crate) kv: Option<Changed>,
+}
+
+/// What of a changed key a listener looks at.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Changed {
+    #[prost(int64, tag = "3")]
+    pub(crate) mod_revision: i64,
 }
 
 /// A transaction that puts all of these.

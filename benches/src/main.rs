@@ -19,6 +19,7 @@ mod interrupt;
 mod load;
 mod micro;
 mod origin;
+mod paused;
 mod peers;
 mod publish;
 mod report;
@@ -34,6 +35,7 @@ mod snapshot;
 mod status;
 mod svg;
 mod txn;
+mod watchers;
 mod zipf;
 
 use std::fmt::Write as _;
@@ -48,6 +50,7 @@ use clap::{Parser, Subcommand};
 use expiry::ExpiryArgs;
 use floor::FloorArgs;
 use micro::IndexArgs;
+use paused::PausedArgs;
 use publish::ReportArgs;
 use restart::RestartArgs;
 use rivals::PeersArgs;
@@ -55,6 +58,7 @@ use scan::ScanArgs;
 use setup::Report;
 use snapshot::SnapshotArgs;
 use txn::TxnArgs;
+use watchers::WatchersArgs;
 
 /// The same as kvd's: the floor shall differ in what it does, not in what it runs on.
 #[global_allocator]
@@ -103,6 +107,16 @@ enum Command {
     /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
     /// 77 Redis is missing.
     Snapshot(SnapshotArgs),
+    /// What a watcher that does not read costs the daemon, and whether it misses anything.
+    ///
+    /// Exit codes: 0, 1 a bound was missed (with --check), 2 usage, 70 no figures, or the
+    /// watcher was told something else than what was written.
+    Paused(PausedArgs),
+    /// Very many watchers, beside etcd.
+    ///
+    /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
+    /// 77 etcd is missing.
+    Watchers(WatchersArgs),
     /// Beside Redis and etcd, promise matched to promise.
     ///
     /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
@@ -159,6 +173,15 @@ fn main() -> ExitCode {
             let (out, check) = (args.setup.out.clone(), args.setup.check);
             let keep = args.keep.results.clone();
             report(out, check, || kept(keep, snapshot::run(&args)))
+        }
+        Command::Paused(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || paused::run(&args))
+        }
+        Command::Watchers(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            let keep = args.keep.results.clone();
+            report(out, check, || kept(keep, watchers::run(&args)))
         }
         Command::Peers(args) => {
             let (out, check) = (args.setup.out.clone(), args.setup.check);
