@@ -394,3 +394,45 @@ fn after_the_log_has_failed_a_backup_holds_what_memory_holds() {
         "a store of its own"
     );
 }
+
+fn closed_with(at_close: Duration) -> (tempfile::TempDir, Options) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = options(dir.path());
+    options.snapshots.at_close = at_close;
+    let store = open(options.clone());
+    for key in 0..2000 {
+        set(&store, key, "v");
+    }
+    let closed = store.close(Duration::from_secs(30)).expect("closed");
+    assert!(closed.clean);
+    (dir, options)
+}
+
+#[test]
+fn a_snapshot_at_the_close_leaves_the_next_start_no_log_to_replay() {
+    let (_dir, options) = closed_with(Duration::from_secs(60));
+    let store = open(options.clone());
+    let status = store.status();
+    assert_eq!(status.recovery.snapshot_records, 2000);
+    assert_eq!(status.recovery.units, 0, "{:?}", status.recovery);
+    assert_eq!(status.snapshots.len(), 1);
+    // Nothing has changed: the one that is there is as good.
+    assert!(store.close(Duration::from_secs(30)).unwrap().clean);
+    drop(store);
+    let store = open(options);
+    assert_eq!(store.status().snapshots, status.snapshots);
+    store.close(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_snapshot_that_a_close_has_no_time_for_is_given_up() {
+    let (dir, options) = closed_with(Duration::from_nanos(1));
+    let left = std::fs::read_dir(dir.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    let is_log = |name: &std::ffi::OsString| !name.to_string_lossy().starts_with("snap");
+    assert!(left.iter().all(is_log), "{left:?}");
+    let store = open(options);
+    let recovery = store.status().recovery;
+    assert_eq!((recovery.snapshot, recovery.units), (None, 2000));
+    store.close(Duration::from_secs(30)).unwrap();
+}

@@ -25,14 +25,16 @@ impl Engine {
         }
     }
 
-    /// Drains, seals the log and ends its threads, within `limit`.
+    /// Drains, seals the log and ends its threads, within `limit`; a snapshot that
+    /// [`SnapshotOptions::at_close`](crate::SnapshotOptions::at_close) asks for may take its
+    /// own time besides.
     ///
     /// # Errors
     /// The log had failed before or fails now: the next start recovers.
     pub fn close(&self, limit: Duration) -> Result<Closed, Error> {
         self.start_drain();
         let inner = &self.inner;
-        let deadline = Instant::now() + limit;
+        let mut deadline = Instant::now() + limit;
         // With every permit back, everything that was sent is in the log.
         while !inner.core.gate.is_idle() {
             if Instant::now() >= deadline {
@@ -40,6 +42,9 @@ impl Engine {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        let begun = Instant::now();
+        inner.snapshots.make_at_close();
+        deadline += begun.elapsed();
         inner.core.log.close();
         inner.core.log.spares.stop();
         let threads: Vec<_> = inner.threads.lock().drain(..).collect();

@@ -113,6 +113,9 @@ pub struct SnapshotOptions {
     pub interval: Option<std::time::Duration>,
     /// Bytes a second that writing one may take. Default 64 MiB. None: no limit.
     pub rate: Option<u64>,
+    /// Time that a close may take for one, at whatever rate, so that the next start has no
+    /// log to replay. One that is not done by then is given up. Default: zero, none is made.
+    pub at_close: std::time::Duration,
     /// What a start does about a damaged one. Default: refuse.
     pub damaged: DamagedSnapshot,
 }
@@ -123,6 +126,7 @@ impl Default for SnapshotOptions {
             log_bytes: Some(256 << 20),
             interval: None,
             rate: Some(64 << 20),
+            at_close: std::time::Duration::ZERO,
             damaged: DamagedSnapshot::default(),
         }
     }

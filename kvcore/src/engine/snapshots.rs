@@ -111,6 +111,8 @@ pub(super) struct Snapshots {
     one: Mutex<()>,
     /// When the last one was published; the start of the process before that.
     last: Mutex<Duration>,
+    /// Until when one may be made although the store is being closed.
+    closing_until: Mutex<Option<Duration>>,
     pub(super) counters: Counters,
 }
 
@@ -131,6 +133,7 @@ impl Snapshots {
             retain: options.retain,
             one: Mutex::default(),
             last: Mutex::new(now),
+            closing_until: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -159,10 +162,52 @@ impl Snapshots {
         if let Some(reason) = self.core.log.watermark.failure() {
             return Err(SnapshotError::LogFailed(reason.to_string()));
         }
-        if self.core.state.draining() {
+        if self.core.state.draining() && !self.is_for_close() {
             return Err(SnapshotError::Draining);
         }
         Ok(())
+    }
+
+    fn is_for_close(&self) -> bool {
+        let until = *self.closing_until.lock();
+        until.is_some_and(|until| self.environment.clock.instant() < until)
+    }
+
+    /// Makes one before the log is closed, if the options say so and anything has changed.
+    /// Without it the next start is as good, and only slower.
+    pub(super) fn make_at_close(&self) {
+        let now = self.environment.clock.instant();
+        *self.closing_until.lock() = Some(now + self.options.at_close);
+        // One that is on its way gives up, or is this one.
+        drop(self.one.lock());
+        if self.options.at_close.is_zero() || self.is_newest() {
+            return;
+        }
+        match self.make() {
+            Ok(info) => tracing::info!(
+                name = info.name,
+                records = info.records,
+                took_ms = info.took_ms,
+                "made a snapshot before the end"
+            ),
+            Err(SnapshotError::Draining) => tracing::warn!(
+                limit_ms = u64::try_from(self.options.at_close.as_millis()).unwrap_or(u64::MAX),
+                "the snapshot before the end took too long and is given up; the next start \
+                 replays the log"
+            ),
+            Err(error) => tracing::warn!(
+                %error,
+                "no snapshot before the end; the next start replays the log"
+            ),
+        }
+    }
+
+    /// Whether nothing has changed since the last one, or ever.
+    fn is_newest(&self) -> bool {
+        let newest = self.core.sequencer.newest();
+        let manifest = self.core.log.manifest.get();
+        let last = manifest.snapshots.last();
+        newest <= last.map_or(Revision::START, |last| last.end)
     }
 
     /// `between` is called on the way, before each page is read.
@@ -242,6 +287,10 @@ impl Snapshots {
         let Some(rate) = self.options.rate else {
             return;
         };
+        if self.core.state.draining() {
+            // Nobody is left to be disturbed.
+            return;
+        }
         let due = Duration::from_millis(paced.saturating_mul(1000) / rate.max(1));
         loop {
             let taken = self.environment.clock.instant().saturating_sub(begun);

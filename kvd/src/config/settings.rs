@@ -177,6 +177,9 @@ settings! {
     "snapshot.interval" => Restart snapshot_interval: Duration = "0ms", "0ms" ..= "8760h";
     /// Bytes a second that writing a snapshot may take. none: no limit.
     "snapshot.rate" => Restart snapshot_rate: SizeLimit = "64MiB";
+    /// Time that a stop may take for a snapshot, at any rate, so that the next start has
+    /// no log to replay. One that is not done by then is given up. 0ms: none is made.
+    "snapshot.at_stop" => Restart snapshot_at_stop: Duration = "0ms", "0ms" ..= "1h";
     /// A damaged snapshot at a start: refuse to start, or use-older, which begins
     /// with the one before it and loses nothing.
     "snapshot.damaged" => Restart snapshot_damaged: Damaged = "refuse";

@@ -21,7 +21,8 @@ const LEAST_FOR_LOG: Duration = Duration::from_secs(5);
 
 pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
-    daemon.manager.stopping(limit);
+    let snapshot = daemon.control().config().settings.snapshot_at_stop;
+    daemon.manager.stopping(limit.saturating_add(snapshot));
     tracing::info!(
         "stopping: finishing {} calls in flight",
         daemon.server.in_flight()

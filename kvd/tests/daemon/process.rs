@@ -526,6 +526,28 @@ async fn signals_end_it_in_order_and_the_second_at_once() {
     writes(root.path()).await;
 }
 
+#[tokio::test]
+async fn a_stop_makes_a_snapshot_if_it_is_asked_to() {
+    let dir = TempDir::new().unwrap();
+    let mut arguments = serve_arguments(dir.path());
+    arguments.extend(["--set".to_owned(), "snapshot.at_stop=1min".to_owned()]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let process = Process::spawn(&mut command(&arguments));
+    fill(&process, 0, 1).await;
+    let ended = process.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        ended.stderr.contains("made a snapshot before the end"),
+        "{ended:?}"
+    );
+    let files = fs::read_dir(dir.path()).unwrap();
+    let snapshots = files.filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        name.to_string_lossy().ends_with(".kvsnap")
+    });
+    assert_eq!(snapshots.count(), 1);
+}
+
 #[test]
 fn logs_can_be_json() {
     let dir = TempDir::new().unwrap();

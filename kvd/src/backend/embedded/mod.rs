@@ -87,6 +87,7 @@ fn options(settings: &Settings) -> Options {
             log_bytes: settings.snapshot_log_bytes.0,
             interval: Some(settings.snapshot_interval).filter(|every| !every.is_zero()),
             rate: settings.snapshot_rate.0,
+            at_close: settings.snapshot_at_stop,
             damaged: match settings.snapshot_damaged {
                 Damaged::Refuse => DamagedSnapshot::Refuse,
                 Damaged::UseOlder => DamagedSnapshot::UseOlder,
