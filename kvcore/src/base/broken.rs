@@ -18,6 +18,10 @@ pub enum Build {
     SkipDirSync,
     /// Call sync again after it has failed.
     RetryFailedSync,
+    /// Go on although a store did not reach the file.
+    IgnoreFault,
+    /// Believe at a start what the page cache shows.
+    BelieveCache,
     /// Take any bad checksum for the end of the log.
     TruncateOnAnyBadCrc,
     /// Number on after an unclean start as if nothing had been lost.

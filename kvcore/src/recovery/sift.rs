@@ -19,7 +19,7 @@ use crate::format::frame::{
     probe_head, read_frame,
 };
 use crate::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::format::unit::units;
+use crate::format::unit::{check_units, units};
 
 /// Units that may be believed.
 #[derive(Debug)]
@@ -226,7 +226,10 @@ impl Sieve<'_> {
                 self.take(head, read, each);
             }
             Body::OneBit { at, payload } => {
-                let Some(index) = unit_at(payload, *at) else {
+                // A frame that was signed with other units than its head says was never sound.
+                let sound = check_units(payload, head.units).is_ok();
+                let index = unit_at(payload, *at).filter(|_| sound);
+                let Some(index) = index else {
                     return self.lose(head, end, &reason, read);
                 };
                 let revision = head.first_revision.plus(index as u64);

@@ -7,11 +7,16 @@ use kvcore::Verdict;
 use kvcore::base::clock::ManualClock;
 use kvcore::base::entropy::SeededEntropy;
 use kvcore::disk::{Disk, SimDisk};
+use kvcore::format::StoreId;
+use kvcore::format::checksum::Seed;
+use kvcore::format::frame::{FRAME_HEAD_BYTES, FrameBuilder, FrameFields, FrameKind};
 use kvcore::format::manifest::{Manifest, SnapshotRef};
 use kvcore::format::names::{MANIFEST, snapshot_name};
+use kvcore::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use kvcore::recovery::check::check_on;
 use kvcore::recovery::inspect::MISSING_TOLD;
 use kvcore::recovery::repair::plan_on;
+use kvcore::recovery::sift::{Bounds, sift};
 use kvcore::{Engine, Environment, OpenErrorKind, Options, Revision, Way};
 
 fn options() -> Options {
@@ -137,6 +142,51 @@ fn a_manifest_whose_segments_end_before_they_begin_is_none() {
         .expect_err("no such segment")
         .to_string();
     assert!(told.contains("snapshot's first segment"), "{told}");
+}
+
+/// A frame whose head counts more units than there are, signed like that, and then one bit of
+/// its body flipped: mended, it was counted as if all its units had been handed out.
+#[test]
+fn a_mended_frame_hands_out_what_it_counts() {
+    let _one = crate::ONE.lock();
+    let header = SegmentHeader {
+        store_id: StoreId([7; 16]),
+        sequence: 1,
+        first_revision: Revision(2),
+        salt: 99,
+        previous: None,
+        recovered: false,
+        gap_before: false,
+        segment_bytes: 64 << 10,
+        engine_ms: 0,
+        wall_ms: 0,
+    };
+    let mut bytes = header.encode().to_vec();
+    let link = SegmentHeader::crc_of(&bytes);
+    let mut builder = FrameBuilder::begin(&mut bytes);
+    let unit = include_bytes!("../golden/v1/unit-set.bin");
+    builder.payload().extend_from_slice(unit);
+    let seed = Seed {
+        salt: header.salt,
+        sequence: header.sequence,
+    };
+    let fields = FrameFields {
+        kind: FrameKind::Data,
+        group_end: false,
+        first_revision: Revision(2),
+        units: 2,
+        link,
+        durable: Revision(1),
+        engine_ms: 1,
+    };
+    builder.finish(seed, SEGMENT_HEADER_BYTES as u64, fields);
+    bytes[SEGMENT_HEADER_BYTES + FRAME_HEAD_BYTES + unit.len() - 1] ^= 1;
+    let mut handed = 0;
+    let sifted = sift(&bytes, (&header, link), Bounds::default(), &mut |_| {
+        handed += 1
+    });
+    assert_eq!((handed, sifted.units), (0, 0), "{sifted:?}");
+    assert_eq!(sifted.places[0].revisions(), 2, "{sifted:?}");
 }
 
 fn sign(bytes: &mut [u8]) {

@@ -54,6 +54,16 @@ fn retrying_a_failed_sync_is_caught() {
 }
 
 #[test]
+fn ignoring_a_store_that_missed_is_caught() {
+    caught(Build::IgnoreFault, &POLICIES, true);
+}
+
+#[test]
+fn believing_the_page_cache_at_a_start_is_caught() {
+    caught(Build::BelieveCache, &POLICIES, true);
+}
+
+#[test]
 fn reusing_revisions_after_an_unclean_start_is_caught() {
     caught(Build::ReuseRevisions, &POLICIES, false);
 }

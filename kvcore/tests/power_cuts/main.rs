@@ -13,8 +13,10 @@
 
 mod broken_builds;
 mod corruption;
+mod exhaustive;
 mod oracle;
 mod story;
+mod tails;
 
 use std::time::Duration;
 
@@ -61,6 +63,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_invented_over_power_cuts() {
     assert!(
         total.cuts_in_recovery > 0,
         "no cut fell into recovery: {total:?}"
+    );
+    assert!(
+        total.kills_of_failed > 0,
+        "no process was killed whose log had failed: {total:?}"
     );
     assert!(total.rotations > 0, "no segment was rotated: {total:?}");
     assert!(

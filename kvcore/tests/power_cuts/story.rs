@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kvcore::base::broken::Build;
 use kvcore::base::clock::ManualClock;
 use kvcore::base::entropy::SeededEntropy;
-use kvcore::disk::{SimDisk, SimRng};
+use kvcore::disk::{Disk, SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::engine::snapshots::Draft;
 use kvcore::{
@@ -48,6 +48,8 @@ pub(crate) struct Tally {
     pub(crate) power_cuts: u64,
     pub(crate) cuts_in_recovery: u64,
     pub(crate) kills: u64,
+    /// Of a process whose log had failed: the cache shows what the device never got.
+    pub(crate) kills_of_failed: u64,
     pub(crate) closes: u64,
     pub(crate) failed_syncs: u64,
     pub(crate) rotations: u64,
@@ -67,6 +69,7 @@ impl Tally {
         self.power_cuts += other.power_cuts;
         self.cuts_in_recovery += other.cuts_in_recovery;
         self.kills += other.kills;
+        self.kills_of_failed += other.kills_of_failed;
         self.closes += other.closes;
         self.failed_syncs += other.failed_syncs;
         self.rotations += other.rotations;
@@ -221,6 +224,9 @@ impl Story<'_> {
         if self.plan.failing_syncs && self.rng.chance(1, 3) {
             self.disk.fail_sync_at(self.rng.below(20));
         }
+        if self.plan.failing_syncs && self.rng.chance(1, 6) {
+            self.miss_stores();
+        }
         for _ in 0..steps {
             self.tally.operations += 1;
             match self.rng.below(10) {
@@ -239,6 +245,15 @@ impl Story<'_> {
             self.collect(life);
         }
         Ok(())
+    }
+
+    /// Stores into the segment that is being written go nowhere from now on.
+    fn miss_stores(&self) {
+        let files = Disk::list(&self.disk).unwrap_or_default();
+        let newest = files.iter().rfind(|file| file.name.starts_with("seg-"));
+        if let Some(newest) = newest {
+            self.disk.fault_stores(&newest.name);
+        }
     }
 
     /// Ends a life and takes the disk that the next one finds.
@@ -268,6 +283,13 @@ impl Story<'_> {
             drop(life);
             self.disk = self.disk.kill();
             return Survived::Kill;
+        }
+        let failed = !self.disk.power_is_cut() && !healthy;
+        if failed && self.rng.chance(1, 2) {
+            self.tally.kills_of_failed += 1;
+            drop(life);
+            self.disk = self.disk.kill();
+            return Survived::PowerCut;
         }
         self.tally.power_cuts += 1;
         drop(life);

@@ -3,7 +3,8 @@
 //! Every value names the request that wrote it, so every byte that comes back can be
 //! traced. With R the revision that the restarted store is at, this must hold:
 //!
-//! 1. an answered LOGGED or SYNCED write has a revision of at most R;
+//! 1. an answered LOGGED or SYNCED write has a revision of at most R, a SYNCED one also
+//!    after the power went;
 //! 2. every answered write at or below R is in effect or overwritten by a later one;
 //! 3. what is there was asked for, byte for byte, for that key, and not refused;
 //! 4. no revision ever names two requests, lost ones included;
@@ -118,6 +119,8 @@ pub(crate) struct History {
     base: HashMap<u64, (u64, i64)>,
     newest_told: i64,
     newest_durable: i64,
+    /// Power goes, not processes: what is not on the device may be lost.
+    power_goes: bool,
     violations: Vec<String>,
 }
 
@@ -169,9 +172,13 @@ pub(crate) fn key(index: u64) -> Vec<u8> {
 }
 
 impl History {
-    pub(crate) fn shared() -> Shared {
+    pub(crate) fn shared(power_goes: bool) -> Shared {
+        let history = Self {
+            power_goes,
+            ..Self::default()
+        };
         Shared {
-            history: Rc::default(),
+            history: Rc::new(RefCell::new(history)),
             open: Rc::default(),
         }
     }

@@ -5,15 +5,19 @@
 //! ever answered, let 16 clients write with random durability, and send SIGKILL while
 //! at least 8 requests have no answer. [`history`] says what must hold.
 //!
+//! With `--power PROGRAM` the disk is cut off instead, and the process killed a moment
+//! later: then what was only LOGGED may be lost.
+//!
 //! Exit: 0 nothing was violated, 1 something was (stderr says what, with the cycle
 //! and the seed), 2 usage.
 
 mod history;
 mod load;
+mod power;
 
 use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ use kvbench::daemon::Daemon;
 use kvbench::rng::Rng;
 
 use history::History;
+use power::Power;
 
 /// A kill counts only if at least this many requests had no answer.
 const UNANSWERED_MIN: usize = 8;
@@ -50,6 +55,13 @@ struct Args {
     /// Fail unless at least one write acknowledged with NONE was lost
     #[arg(long)]
     must_lose: bool,
+    /// This policy alone: always, interval:DURATION or never
+    #[arg(long)]
+    policy: Option<String>,
+    /// Cut the disk off with this program, which is called with make, cut, again or drop and
+    /// the store's directory
+    #[arg(long, value_name = "PROGRAM")]
+    power: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -67,7 +79,16 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let dir = root.join(format!("store-{store}"));
         store += 1;
         let kills = args.fresh_every.clamp(1, args.cycles - done);
-        one_store(args, &dir, done, kills, &mut totals).await?;
+        let power = args.power.clone().map(|program| Power { program });
+        if let Some(power) = &power {
+            std::fs::create_dir_all(&dir)?;
+            power.tell("make", &dir)?;
+        }
+        let held = one_store(args, power.as_ref(), &dir, (done, kills), &mut totals).await;
+        if let Some(power) = &power {
+            power.tell("drop", &dir)?;
+        }
+        held?;
         std::fs::remove_dir_all(&dir)?;
         done += kills;
         let mut stderr = std::io::stderr();
@@ -83,12 +104,12 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 /// Kills one store `kills` times and checks it after each.
 async fn one_store(
     args: &Args,
-    dir: &std::path::Path,
-    first: u32,
-    kills: u32,
+    power: Option<&Power>,
+    dir: &Path,
+    (first, kills): (u32, u32),
     totals: &mut history::Totals,
 ) -> Result<(), Box<dyn Error>> {
-    let history = History::shared();
+    let history = History::shared(power.is_some());
     let (mut counted, mut attempt) = (0, 0);
     while counted < kills {
         if attempt > 3 * kills + 10 {
@@ -101,7 +122,7 @@ async fn one_store(
         let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(number);
         attempt += 1;
         let mut rng = Rng::new(seed);
-        let policy = *rng.pick(&POLICIES);
+        let policy = args.policy.as_deref().unwrap_or(*rng.pick(&POLICIES));
         let mut daemon = Daemon::start(&args.kvd, dir, policy)?;
         check(&history, &daemon, totals)
             .await
@@ -109,8 +130,17 @@ async fn one_store(
         let clients = load::start(daemon.endpoint(), &history, &mut rng).await?;
         tokio::time::sleep(Duration::from_millis(20 + rng.below(120))).await;
         history.wait_for_open(UNANSWERED_MIN).await?;
+        if let Some(power) = power {
+            // Clients go on meanwhile, and must not be told of anything that is lost.
+            let (power, at) = (power.clone(), dir.to_owned());
+            tokio::task::spawn_blocking(move || power.tell("cut", &at)).await??;
+            tokio::time::sleep(Duration::from_millis(rng.below(30))).await;
+        }
         daemon.kill()?;
         clients.ended().await;
+        if let Some(power) = power {
+            power.tell("again", dir)?;
+        }
         let open = history.end_cycle(totals)?;
         if open >= UNANSWERED_MIN {
             counted += 1;

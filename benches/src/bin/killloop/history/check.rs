@@ -86,7 +86,12 @@ impl History {
                 Some(Answer::Applied(revision)) => {
                     row.answered += 1;
                     row.lost += 1;
-                    if asked.durability != Durability::None {
+                    let may_go = match asked.durability {
+                        Durability::None => true,
+                        Durability::Logged => self.power_goes,
+                        Durability::Synced => false,
+                    };
+                    if !may_go {
                         let what = format!("{asked:?} was acknowledged at revision {revision}");
                         self.violation(format!("{what}, the store came back at {end}"));
                     }
