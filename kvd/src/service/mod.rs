@@ -18,6 +18,7 @@ mod ranges;
 mod requests;
 mod scan;
 mod settings;
+mod slow;
 pub mod status;
 #[cfg(test)]
 mod tests;
