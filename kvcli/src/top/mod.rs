@@ -5,10 +5,12 @@
 //! anything else, and `--once`, one reading through the printers of every command.
 //!
 //! Figures come from GetStatus and, where they can be reached, from `/metrics`. What
-//! neither has is shown as `-`, never as 0.
+//! neither has is shown as `-`, never as 0. What was slow lately comes from
+//! GetSlowOperations.
 
 mod reading;
 mod sample;
+mod slow;
 mod view;
 
 use std::{
@@ -33,7 +35,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Watch what a server does
 ///
 /// Operations by second and name, their percentiles, the size of groups, memory and
-/// log. q ends it, + and - change how often it looks. Without a terminal, and with
+/// log, and the newest slow operations with the parts of their time, if the server has
+/// a telemetry.slow_operation. q ends it, + and - change how often it looks. Without a terminal, and with
 /// --once, it looks for one interval and prints what it saw.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -43,6 +46,9 @@ pub(crate) struct Args {
     /// Print one reading and end
     #[arg(long)]
     once: bool,
+    /// Slow operations to show, the newest [default: 5 on a terminal, 20 otherwise]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=128))]
+    slow: Option<u16>,
     /// Where the server has its /metrics: host:port or off [default: the port
     /// after that of gRPC]
     #[arg(long, value_name = "PLACE", value_parser = parse_place)]
@@ -62,8 +68,10 @@ pub(crate) fn run(settings: &Settings, args: Args, output: &mut Output) -> Resul
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-    let mut sampler = runtime.block_on(Sampler::connect(settings, args.metrics))?;
-    if args.once || !io::stdout().is_terminal() {
+    let draws = !args.once && io::stdout().is_terminal();
+    let slow = args.slow.unwrap_or(if draws { 5 } else { 20 });
+    let mut sampler = runtime.block_on(Sampler::connect(settings, args.metrics, slow))?;
+    if !draws {
         return runtime.block_on(once(&mut sampler, args.interval, output));
     }
     let first = runtime.block_on(sampler.sample())?;

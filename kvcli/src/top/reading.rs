@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::sample::Sample;
+use super::{
+    sample::Sample,
+    slow::{self, Slow},
+};
 use crate::{
     command::state_name,
     failure::Exit,
@@ -45,6 +48,8 @@ pub(super) struct Reading {
     pub(super) title: String,
     pub(super) figures: Vec<Figure>,
     pub(super) calls: Vec<Calls>,
+    /// The newest first.
+    pub(super) slow: Vec<Slow>,
     /// Why some figures are missing.
     pub(super) missing: Option<String>,
 }
@@ -61,10 +66,16 @@ impl Reading {
             spoken(uptime)
         );
         let between = Between::new(before, after);
+        let (slow, threshold) = slow::of(after);
+        let mut figures = between.figures();
+        if let Some(at) = figures.iter().position(|(name, _)| *name == "slow ops/s") {
+            figures.insert(at + 1, ("slow from", threshold));
+        }
         Self {
             title,
-            figures: between.figures(),
+            figures,
             calls: between.calls(),
+            slow,
             missing: between.missing,
         }
     }
@@ -290,7 +301,7 @@ pub(super) fn time(seconds: f64) -> String {
     }
 }
 
-fn spoken(time: Duration) -> String {
+pub(super) fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -313,6 +324,11 @@ impl output::Report for Reading {
         for calls in &self.calls {
             line(format!("{}/s={}\n", calls.name, number(calls.per_second)));
         }
+        for slow in &self.slow {
+            let named = slow::HEADER.iter().zip(slow.cells());
+            let words: Vec<String> = named.map(|(name, cell)| format!("{name}={cell}")).collect();
+            line(words.join("\t") + "\n");
+        }
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -323,6 +339,8 @@ impl output::Report for Reading {
         }
         let calls: Vec<Value> = self.calls.iter().map(Self::object_of).collect();
         object.insert("calls".into(), calls.into());
+        let slow: Vec<Value> = self.slow.iter().map(Slow::object).collect();
+        object.insert("slow_operations".into(), slow.into());
         object
     }
 
@@ -348,7 +366,11 @@ impl output::Report for Reading {
             header: CALLS_HEADER,
             rows: self.calls.iter().map(row).collect(),
         };
-        vec![self.rows(), calls]
+        let mut tables = vec![self.rows(), calls];
+        if !self.slow.is_empty() {
+            tables.push(slow::rows(&self.slow));
+        }
+        tables
     }
 
     fn exit(&self) -> Exit {

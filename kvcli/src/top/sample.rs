@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kvproto::v1::GetStatusResponse;
+use kvproto::v1::{
+    GetSlowOperationsRequest, GetSlowOperationsResponse, GetStatusRequest, GetStatusResponse,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -24,6 +26,8 @@ pub(super) struct Sample {
     pub(super) status: GetStatusResponse,
     /// Or why there are none.
     pub(super) metrics: Result<Metrics, String>,
+    /// Or why there are none.
+    pub(super) slow: Result<GetSlowOperationsResponse, String>,
     /// How long GetStatus took to answer.
     pub(super) round_trip: Duration,
 }
@@ -32,17 +36,21 @@ pub(super) struct Sampler<'a> {
     settings: &'a Settings,
     caller: Caller,
     metrics: Option<Place>,
+    /// Slow operations to ask for.
+    slow: u16,
 }
 
 impl<'a> Sampler<'a> {
     pub(super) async fn connect(
         settings: &'a Settings,
         metrics: Option<Place>,
+        slow: u16,
     ) -> Result<Self, Failure> {
         Ok(Self {
             settings,
             caller: connect::connect(settings).await?,
             metrics,
+            slow,
         })
     }
 
@@ -55,7 +63,7 @@ impl<'a> Sampler<'a> {
             self.caller = caller.ok_or_else(|| Failure::Unreachable(errors.join("; ")))?;
         }
         let begin = Instant::now();
-        let request = kvproto::v1::GetStatusRequest {};
+        let request = GetStatusRequest {};
         let status = timeout(limit, self.caller.admin.get_status(request))
             .await
             .map_err(|_| Failure::Unreachable(format!("no status within {limit:?}")))?
@@ -68,8 +76,28 @@ impl<'a> Sampler<'a> {
             at,
             endpoint: self.caller.endpoint.to_string(),
             metrics: Metrics::of(&place, &status).await,
+            slow: self.slow(limit).await,
             status,
             round_trip: at - begin,
         })
+    }
+
+    /// A server from before them is no reason to show nothing.
+    async fn slow(&mut self, limit: Duration) -> Result<GetSlowOperationsResponse, String> {
+        if self.slow == 0 {
+            return Err("they were not asked for".to_owned());
+        }
+        let request = GetSlowOperationsRequest {
+            limit: self.slow.into(),
+            ..GetSlowOperationsRequest::default()
+        };
+        match timeout(limit, self.caller.admin.get_slow_operations(request)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => {
+                Err("this server does not tell them".to_owned())
+            }
+            Ok(Err(status)) => Err(Refusal::from_status(&status).to_string()),
+            Err(_) => Err(format!("no answer within {limit:?}")),
+        }
     }
 }

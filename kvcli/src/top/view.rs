@@ -10,7 +10,10 @@ use ratatui::{
     widgets::{Cell, Paragraph, Row, Table},
 };
 
-use super::reading::{Calls, Reading, number, or_dash, time};
+use super::{
+    reading::{Calls, Reading, number, or_dash, time},
+    slow,
+};
 use crate::output::paint::Paint;
 
 /// Room for a figure with its name.
@@ -29,11 +32,19 @@ pub(super) fn draw(
     let columns = usize::from((area.width / FIGURE).max(1));
     let lines = reading.figures.len().div_ceil(columns);
     let lines = u16::try_from(lines).unwrap_or(u16::MAX);
-    let [title, figures, _, calls, foot] = Layout::vertical([
+    // An empty line and a heading stand before them; the calls keep most of the room.
+    let slow = match reading.slow.len() {
+        0 => 0,
+        some => u16::try_from(some + 2)
+            .unwrap_or(u16::MAX)
+            .min(area.height / 3),
+    };
+    let [title, figures, _, calls, slow, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(lines),
         Constraint::Length(1),
         Constraint::Min(0),
+        Constraint::Length(slow),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -41,6 +52,7 @@ pub(super) fn draw(
     frame.render_widget(Line::styled(reading.title.as_str(), bold), title);
     draw_figures(frame, reading, figures, lines, paint);
     draw_calls(frame, reading, calls, paint);
+    draw_slow(frame, reading, slow, paint);
     let wrong = style(paint, |style| style.fg(Color::Red));
     let faint = style(paint, |style| style.add_modifier(Modifier::DIM));
     let foot_line = match (trouble, &reading.missing) {
@@ -115,6 +127,23 @@ fn draw_calls(frame: &mut Frame<'_>, reading: &Reading, area: Rect, paint: Paint
     frame.render_widget(table.header(Row::new(header).style(bold)), area);
 }
 
+fn draw_slow(frame: &mut Frame<'_>, reading: &Reading, area: Rect, paint: Paint) {
+    if area.height < 2 {
+        return;
+    }
+    let area = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    let bold = style(paint, |style| style.add_modifier(Modifier::BOLD));
+    let rows = reading.slow.iter().map(|slow| Row::new(slow.cells()));
+    let widths = [14, 9, 7, 7, 7, 7, 7, 7, 9].map(Constraint::Length);
+    let table = Table::new(rows, widths);
+    let header = Row::new(slow::HEADER.to_vec()).style(bold);
+    frame.render_widget(table.header(header), area);
+}
+
 #[cfg(test)]
 mod tests {
     use ratatui::{Terminal, backend::TestBackend};
@@ -132,6 +161,8 @@ mod tests {
             ("syncs/s", "655"),
             ("sync, mean", "1.4 ms"),
             ("group size", "62.9"),
+            ("slow ops/s", "0.3"),
+            ("slow from", "50.0 ms"),
             ("in flight", "64"),
             ("connections", "9"),
             ("resident", "309 MiB"),
@@ -165,6 +196,7 @@ mod tests {
                 calls("Increment (pipeline)", 20.0, 0.5, [None; 3]),
                 calls("GetStatus", 1.0, 0.0, [Some(0.0001); 3]),
             ],
+            slow: slow::some(),
             missing: None,
         }
     }
@@ -185,7 +217,7 @@ mod tests {
     /// The page shows what the program draws.
     #[test]
     fn the_screen_is_the_one_in_the_documentation() {
-        let screen = screen(80, 15, &reading(), None);
+        let screen = screen(80, 20, &reading(), None);
         let page = include_str!("../../../docs/kvcli.md");
         assert!(
             page.contains(&format!("```text\n{screen}```")),

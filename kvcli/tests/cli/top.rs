@@ -73,6 +73,41 @@ fn figures_of_another_server_are_not_taken() {
 }
 
 #[test]
+fn slow_operations_are_shown_with_the_parts_of_their_time() {
+    let fake = Fake::start();
+    let ask = |format: &str, more: &[&str]| {
+        let mut args = vec!["-o", format, "top", "--once", "--interval", "100ms"];
+        args.extend(["--metrics", "off"]);
+        args.extend(more);
+        run(&fake, &args).exits(0).text().to_owned()
+    };
+    let raw = ask("raw", &[]);
+    assert!(raw.contains("slow from=50.0 ms\n"), "{raw}");
+    let set = "slow=Set\tago=1 min\ttook=81.5 ms\tqueue=1.0 ms\tlock=250 us\tappend=20.0 ms\t\
+               sync=60.0 ms\trest=250 us\tcode=Ok\n";
+    assert!(raw.contains(set), "{raw}");
+    let json: serde_json::Value = serde_json::from_str(&ask("json", &[])).expect("an object");
+    let slow = json["slow_operations"].as_array().expect("a list");
+    assert_eq!((slow.len(), &slow[0]["sync_us"]), (2, &60_000.into()));
+    assert_eq!(slow[1]["code"], "Cancelled");
+    let table = ask("table", &["--slow", "1"]);
+    assert!(
+        table.contains("81.5 ms") && !table.contains("Scan"),
+        "{table}"
+    );
+    assert!(!ask("csv", &["--slow", "0"]).contains("81.5"));
+    let args = ["top", "--once", "--slow", "129"];
+    run(&fake, &args).exits(2).says("129 is not in 0..=128");
+    // A server from before them is shown without.
+    fake.lacks_slow_operations();
+    let raw = ask("raw", &[]);
+    assert!(
+        raw.contains("slow from=-\n") && !raw.contains("slow=Set"),
+        "{raw}"
+    );
+}
+
+#[test]
 fn the_screen_is_drawn_until_q() {
     let state = tempfile::tempdir().expect("a directory");
     let fake = filled(&["a", "b", "c"]);

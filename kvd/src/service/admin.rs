@@ -416,6 +416,15 @@ impl<S: Store> AdminService for Admin<S> {
         answer(call, core.reload().await)
     }
 
+    async fn get_slow_operations(
+        &self,
+        request: Request<v1::GetSlowOperationsRequest>,
+    ) -> Result<Response<v1::GetSlowOperationsResponse>, Status> {
+        let core = &*self.core;
+        let call = core.begin(Rpc::GetSlowOperations);
+        answer(call, core.slow_operations(request.get_ref()))
+    }
+
     async fn compact(
         &self,
         _: Request<v1::CompactRequest>,

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod core;
 pub mod deadline;
 mod expiry;
+mod fed;
 pub mod kv;
 pub mod limits;
 mod mutations;
@@ -18,6 +19,7 @@ mod ranges;
 mod requests;
 mod scan;
 mod settings;
+mod slow;
 pub mod status;
 #[cfg(test)]
 mod tests;

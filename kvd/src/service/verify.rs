@@ -1,33 +1,27 @@
 //! Verify: how far a check of the files is, and what it finds.
 //!
-//! A thread of its own reads; the stream is polled by its connection when its client has
-//! room. Progress that the client has no room for is left out, damage never is. A client that
-//! went away ends the work, and so does one that takes nothing for a minute.
+//! A thread feeds the stream (see [`super::fed`]). Progress that the client has no room for
+//! is left out, damage never is.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, BoxStream, StreamExt as _};
-use kvproto::v1::{self, ErrorReason as Reason};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-use tonic::{Code, Response, Status};
+use futures_util::stream::BoxStream;
+use kvproto::v1;
+use tonic::{Response, Status};
 
 use super::convert::{limit, require, signed};
 use super::core::Core;
+use super::fed::{self, Feed, Kind, Next};
 use super::status::Refusal;
-use crate::backend::{self, Place, Store, VerifyStep};
+use crate::backend::{Place, Store, VerifyStep};
 use crate::telemetry::stats::Rpc;
 
 /// Messages under way.
 const AHEAD: usize = 16;
 /// Checks at one time: more would only wait for the same disk.
 const AT_ONCE: usize = 2;
-/// How long a client may take no message.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How often progress is told.
 const EVERY: Duration = Duration::from_millis(200);
 /// Keys, and damaged places, in one message.
@@ -37,130 +31,64 @@ const PLACES: usize = 100;
 const KEY_BYTES: usize = 1 << 20;
 
 type Messages = BoxStream<'static, Result<v1::VerifyResponse, Status>>;
-type Message = Result<v1::VerifyResponse, backend::Error>;
 
 /// Checks the request and begins its stream.
 pub(super) fn begin<S: Store>(
     core: &Arc<Core<S>>,
     request: &v1::VerifyRequest,
 ) -> Result<Response<Messages>, Status> {
-    core.stats.enter(Rpc::Verify);
-    let mut counted = Counted {
-        core: Arc::clone(core),
-        begun: Instant::now(),
-        code: Code::Cancelled,
-        running: false,
+    let kind = Kind {
+        rpc: Rpc::Verify,
+        thread: "kvd-verify",
+        names: ["check", "checks"],
+        item: "message of the check",
+        at_once: AT_ONCE,
+        running: |shared| &shared.verifies,
+        ahead: AHEAD,
     };
-    match counted.start(request) {
-        Ok(messages) => Ok(Response::new(stream_of(counted, messages))),
-        Err(refusal) => {
-            counted.code = refusal.code();
-            Err(refusal.into_status())
-        }
-    }
-}
-
-fn stream_of<S: Store>(counted: Counted<S>, messages: mpsc::Receiver<Message>) -> Messages {
-    let state = Some((counted, messages));
-    stream::unfold(state, |state| async move {
-        let (mut counted, mut messages) = state?;
-        match messages.recv().await {
-            Some(Ok(mut message)) => {
-                message.header = Some(counted.core.state_header());
-                if message.last {
-                    counted.code = Code::Ok;
-                    return Some((Ok(message), None));
-                }
-                Some((Ok(message), Some((counted, messages))))
+    let work = rate(request).map(|rate| move |store: &S, feed| run(store, rate, Teller::new(feed)));
+    fed::begin(core, kind, work, |header, message| match message {
+        Some(mut message) => {
+            message.header = Some(header);
+            if message.last {
+                Next::Last(message)
+            } else {
+                Next::On(message)
             }
-            Some(Err(error)) => {
-                let refusal = Refusal::from(error);
-                counted.code = refusal.code();
-                Some((Err(refusal.into_status()), None))
-            }
-            // The thread is gone without a word: the stream ends without its last message.
-            None => None,
         }
+        None => Next::Cut,
     })
-    .boxed()
 }
 
-/// A check, counted when it ends. Dropped before, its caller went away.
-struct Counted<S: Store> {
-    core: Arc<Core<S>>,
-    begun: Instant,
-    code: Code,
-    /// It has a place among those at one time.
-    running: bool,
-}
-
-impl<S: Store> Drop for Counted<S> {
-    fn drop(&mut self) {
-        if self.running {
-            self.core.shared.verifies.fetch_sub(1, Ordering::Relaxed);
-        }
-        let took = self.begun.elapsed();
-        self.core.stats.exit(Rpc::Verify, self.code, Some(took));
-    }
-}
-
-impl<S: Store> Counted<S> {
-    fn start(&mut self, request: &v1::VerifyRequest) -> Result<mpsc::Receiver<Message>, Refusal> {
-        require(&request.require)?;
-        let rate = limit("bytes_per_second", request.bytes_per_second)?;
-        let store = self.core.store()?.clone();
-        let verifies = &self.core.shared.verifies;
-        if verifies.fetch_add(1, Ordering::Relaxed) >= AT_ONCE {
-            verifies.fetch_sub(1, Ordering::Relaxed);
-            let what = format!("{AT_ONCE} checks are under way: wait for one to end");
-            return Err(Refusal::new(Reason::Overloaded, what));
-        }
-        self.running = true;
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let thread = std::thread::Builder::new()
-            .name("kvd-verify".to_owned())
-            .spawn(move || run(&store, rate, &mut Teller::new(sender, PATIENCE)));
-        match thread {
-            Ok(_) => Ok(receiver),
-            Err(error) => {
-                let what = format!("no thread for the check: {error}");
-                Err(Refusal::new(Reason::Internal, what))
-            }
-        }
-    }
+fn rate(request: &v1::VerifyRequest) -> Result<Option<u64>, Refusal> {
+    require(&request.require)?;
+    limit("bytes_per_second", request.bytes_per_second)
 }
 
 /// The thread. An error is the last thing that the stream hears of it.
-fn run<S: Store>(store: &S, rate: Option<u64>, teller: &mut Teller) {
+fn run<S: Store>(store: &S, rate: Option<u64>, mut teller: Teller) {
     let done = store.verify(rate, &mut |step| teller.step(&step));
-    let last = match done {
-        Ok(()) => Ok(v1::VerifyResponse {
-            last: true,
-            ..std::mem::take(&mut teller.now)
-        }),
-        Err(error) => Err(error),
-    };
+    let last = done.map(|()| v1::VerifyResponse {
+        last: true,
+        ..std::mem::take(&mut teller.now)
+    });
     // Nobody may be listening any more.
-    let _gone = teller.send(last);
+    let _gone = teller.feed.send(last);
 }
 
-/// Tells a client that may be slow, or gone.
+/// Says what is done and found.
 struct Teller {
-    sender: mpsc::Sender<Message>,
-    patience: Duration,
+    feed: Feed<v1::VerifyResponse>,
     /// When progress was last told, or could not be for want of room.
     told: Option<Instant>,
-    full_since: Option<Instant>,
     now: v1::VerifyResponse,
 }
 
 impl Teller {
-    fn new(sender: mpsc::Sender<Message>, patience: Duration) -> Self {
+    fn new(feed: Feed<v1::VerifyResponse>) -> Self {
         Self {
-            sender,
-            patience,
+            feed,
             told: None,
-            full_since: None,
             now: v1::VerifyResponse::default(),
         }
     }
@@ -176,25 +104,13 @@ impl Teller {
         for places in step.found.chunks(PLACES) {
             self.damages(&message, places)?;
         }
-        if self.sender.is_closed() {
-            return Err(gone());
-        }
+        self.feed.is_heard()?;
         let soon = self.told.is_some_and(|told| told.elapsed() < EVERY);
         if soon || !step.found.is_empty() {
             return Ok(());
         }
         self.told = Some(Instant::now());
-        match self.sender.try_send(Ok(message)) {
-            Ok(()) => self.full_since = None,
-            Err(TrySendError::Closed(_)) => return Err(gone()),
-            Err(TrySendError::Full(_)) => {
-                let since = *self.full_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= self.patience {
-                    return Err(late());
-                }
-            }
-        }
-        Ok(())
+        self.feed.offer(message)
     }
 
     /// Damage, in messages that are not too long.
@@ -207,37 +123,8 @@ impl Teller {
             damages: damages.collect(),
             ..message.clone()
         };
-        self.send(Ok(message))
+        self.feed.send(Ok(message))
     }
-
-    /// Waits for room, but not for ever.
-    fn send(&mut self, message: Message) -> io::Result<()> {
-        let until = Instant::now() + self.patience;
-        let mut message = message;
-        loop {
-            message = match self.sender.try_send(message) {
-                Ok(()) => {
-                    self.full_since = None;
-                    return Ok(());
-                }
-                Err(TrySendError::Closed(_)) => return Err(gone()),
-                Err(TrySendError::Full(message)) => message,
-            };
-            if Instant::now() >= until {
-                return Err(late());
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::other("the caller went away")
-}
-
-fn late() -> io::Error {
-    let what = "the caller took no message of the check for a minute";
-    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 fn damage(file: &str, place: &Place, left: &mut usize) -> v1::Damage {
@@ -263,7 +150,12 @@ fn damage(file: &str, place: &Place, left: &mut usize) -> v1::Damage {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::backend;
+
+    type Receiver = mpsc::Receiver<Result<v1::VerifyResponse, backend::Error>>;
 
     fn step(found: Vec<Place>) -> VerifyStep {
         VerifyStep {
@@ -278,11 +170,19 @@ mod tests {
         Place::new(7, 9, "one bit is wrong")
     }
 
+    fn teller(room: usize) -> (Teller, Receiver) {
+        let (sender, receiver) = mpsc::channel(room);
+        let patience = Duration::from_millis(20);
+        (
+            Teller::new(Feed::new(sender, patience, "message")),
+            receiver,
+        )
+    }
+
     /// A client that went away, and one that takes nothing, end the work at the next step.
     #[test]
     fn nobody_is_waited_for_without_an_end() {
-        let (sender, receiver) = mpsc::channel(1);
-        let mut teller = Teller::new(sender, Duration::from_millis(20));
+        let (mut teller, receiver) = teller(1);
         teller.step(&step(vec![place()])).expect("there is room");
         let late = teller
             .step(&step(vec![place()]))
@@ -292,11 +192,7 @@ mod tests {
         teller
             .step(&step(Vec::new()))
             .expect("progress is left out");
-        teller.full_since = Some(
-            Instant::now()
-                .checked_sub(Duration::from_secs(1))
-                .expect("a past"),
-        );
+        std::thread::sleep(Duration::from_millis(20));
         teller.told = None;
         let late = teller.step(&step(Vec::new())).expect_err("for too long");
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
@@ -309,8 +205,7 @@ mod tests {
 
     #[test]
     fn progress_is_told_now_and_then_and_damage_always() {
-        let (sender, mut receiver) = mpsc::channel(AHEAD);
-        let mut teller = Teller::new(sender, PATIENCE);
+        let (mut teller, mut receiver) = teller(AHEAD);
         for _ in 0..5 {
             teller.step(&step(Vec::new())).expect("there is room");
         }

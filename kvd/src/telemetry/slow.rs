@@ -1,5 +1,5 @@
 //! Operations that took longer than `telemetry.slow_operation`: a line each, with the parts
-//! of their time, and counts.
+//! of their time, counts, and the newest of them for who asks ([`recent`]).
 //!
 //! ```text
 //! begun ── checks ──► admitted ── locks, evaluation, apply ──► applied ──► in the file ──► told
@@ -10,14 +10,18 @@
 //! clock. What is slow may come by the thousand: at most ten lines a second are written,
 //! and the next one says how many were not.
 
+mod recent;
+
 use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tonic::Code;
 
+use self::recent::Recent;
+pub(crate) use self::recent::SlowOperation;
 use super::stats::Rpc;
 use crate::backend::Revision;
 
@@ -72,7 +76,7 @@ pub(crate) struct Applied {
 }
 
 /// Parts of a time, in the order of [`PARTS`].
-type Parts = [Duration; 5];
+pub(crate) type Parts = [Duration; 5];
 pub(super) const PARTS: [&str; 5] = ["queue", "lock", "append", "sync", "rest"];
 
 type LoggedSince = Box<dyn Fn(Revision) -> Option<Duration> + Send + Sync>;
@@ -91,6 +95,7 @@ pub struct Slow {
     held_back: AtomicU64,
     by_rpc: [AtomicU64; Rpc::ALL.len()],
     nanos: [AtomicU64; PARTS.len()],
+    recent: Recent,
 }
 
 impl fmt::Debug for Slow {
@@ -158,6 +163,15 @@ impl Slow {
         for (sum, part) in self.nanos.iter().zip(parts) {
             sum.fetch_add(nanos(part), Ordering::Relaxed);
         }
+        let revision = applied.map_or(0, |applied| applied.revision);
+        self.recent.add(SlowOperation {
+            ended: SystemTime::now(),
+            rpc,
+            code,
+            revision,
+            took,
+            parts,
+        });
         let started = self.started.get_or_init(Instant::now);
         if !self.may_tell(started.elapsed().as_secs() + 1) {
             self.held_back.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +179,6 @@ impl Slow {
         }
         let [queue, lock, append, sync, rest] = parts.map(micros);
         let held_back = self.held_back.swap(0, Ordering::Relaxed);
-        let revision = applied.map_or(0, |applied| applied.revision);
         tracing::warn!(
             rpc = rpc.name(),
             code = ?code,
@@ -202,6 +215,22 @@ impl Slow {
             self.lines.store(0, Ordering::Relaxed);
         }
         self.lines.fetch_add(1, Ordering::Relaxed) < LINES
+    }
+
+    /// The newest slow operations, the newest first, at most so many.
+    pub(crate) fn recent(&self, most: usize) -> Vec<SlowOperation> {
+        self.recent.newest(most)
+    }
+
+    /// 0 is off.
+    pub(crate) fn threshold(&self) -> Duration {
+        Duration::from_nanos(self.threshold.load(Ordering::Relaxed))
+    }
+
+    /// Slow operations since the start.
+    pub(crate) fn total(&self) -> u64 {
+        let counts = self.by_rpc.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Slow operations since the start.
@@ -272,6 +301,10 @@ mod tests {
         slow.ended(Rpc::Set, Code::Ok, 10 * MS, None);
         assert_eq!(slow.by_rpc(), [("Set", 1)]);
         assert_eq!(slow.by_part()[4], ("rest", 10_000_000));
+        let recent = slow.recent(9);
+        assert_eq!((recent.len(), slow.total()), (1, 1));
+        assert_eq!((recent[0].rpc, recent[0].took), (Rpc::Set, 10 * MS));
+        assert_eq!(recent[0].parts.iter().sum::<Duration>(), 10 * MS);
         let told = (0..30).filter(|_| slow.may_tell(99)).count();
         assert_eq!(told, 10);
         assert!(slow.may_tell(100));

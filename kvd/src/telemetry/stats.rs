@@ -34,6 +34,7 @@ pub enum Rpc {
     GetCapabilities,
     GetConfig,
     Reload,
+    GetSlowOperations,
     Hash,
     CreateSnapshot,
     Backup,
@@ -45,7 +46,7 @@ pub enum Rpc {
 }
 
 impl Rpc {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Get,
         Self::Set,
         Self::Delete,
@@ -64,6 +65,7 @@ impl Rpc {
         Self::GetCapabilities,
         Self::GetConfig,
         Self::Reload,
+        Self::GetSlowOperations,
         Self::Hash,
         Self::CreateSnapshot,
         Self::Backup,
@@ -93,6 +95,7 @@ impl Rpc {
             Self::GetCapabilities => "GetCapabilities",
             Self::GetConfig => "GetConfig",
             Self::Reload => "Reload",
+            Self::GetSlowOperations => "GetSlowOperations",
             Self::Hash => "Hash",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::Backup => "Backup",

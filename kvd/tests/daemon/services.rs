@@ -1,9 +1,13 @@
 //! The happy paths of every call, over the embedded engine.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use super::support::{Running, get, reason, set, start_in};
+use kvproto::v1::admin_service_client::AdminServiceClient;
 use kvproto::v1::{self, operation::Operation as Op, operation_result::Result as OpResult};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
+use tonic::transport::Channel;
 
 fn condition(test: v1::condition::Test) -> v1::Condition {
     v1::Condition { test: Some(test) }
@@ -435,7 +439,7 @@ async fn the_memory_limit_refuses_growth_and_lets_deletes_through() {
 }
 
 /// A number that was not used before: the next revision.
-async fn rand(kv: &mut v1::kv_service_client::KvServiceClient<tonic::transport::Channel>) -> i64 {
+async fn rand(kv: &mut v1::kv_service_client::KvServiceClient<Channel>) -> i64 {
     let reply = kv.get(get("none")).await.unwrap().into_inner();
     reply.header.unwrap().store_revision + 1
 }
@@ -461,7 +465,7 @@ async fn health_and_reflection() {
             if reply.status() == status {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
             reply = health.check(check.clone()).await.unwrap().into_inner();
         }
         assert_eq!(reply.status(), status, "{service:?}");
@@ -494,7 +498,7 @@ async fn health_and_reflection() {
     let begun = std::time::Instant::now();
     running.daemon.stop().await.unwrap();
     assert!(
-        begun.elapsed() < std::time::Duration::from_secs(10),
+        begun.elapsed() < Duration::from_secs(10),
         "{:?}",
         begun.elapsed()
     );
@@ -505,7 +509,7 @@ async fn health_and_reflection() {
 }
 
 /// The services that both versions of reflection list.
-async fn reflected(channel: tonic::transport::Channel) -> (Vec<String>, Vec<String>) {
+async fn reflected(channel: Channel) -> (Vec<String>, Vec<String>) {
     macro_rules! list {
         ($version:ident) => {{
             use tonic_reflection::pb::$version::{
@@ -660,9 +664,42 @@ async fn slow_operations_are_counted_with_the_parts_of_their_time() {
         assert!(parts.iter().sum::<f64>() >= 0.001, "{parts:?}");
         // That it was locked, evaluated and applied took some time, as did the log.
         assert!(parts[1] > 0.0 && parts[2] + parts[3] > 0.0, "{parts:?}");
+        let told = running.admin().await;
+        slow_operations_are_told(told).await;
         return;
     }
     panic!("nothing was slow");
+}
+
+/// Of a server in which Sets were slow.
+async fn slow_operations_are_told(mut admin: AdminServiceClient<Channel>) {
+    let mut ask = async |limit| {
+        let request = v1::GetSlowOperationsRequest {
+            limit,
+            ..v1::GetSlowOperationsRequest::default()
+        };
+        admin.get_slow_operations(request).await
+    };
+    let reply = ask(0).await.expect("told").into_inner();
+    assert_eq!(reply.threshold_ms, 1);
+    assert!(reply.total >= 1 && reply.header.is_some());
+    let set = reply.operations.iter().find(|slow| slow.rpc == "Set");
+    let set = set.expect("a Set was slow");
+    assert!(set.took_us >= 1_000 && set.revision >= 2 && set.code == 0);
+    let parts = set.queue_us + set.lock_us + set.append_us + set.sync_us + set.rest_us;
+    // Each part is rounded down.
+    assert!((set.took_us - 5..=set.took_us).contains(&parts), "{set:?}");
+    assert!(
+        set.lock_us > 0 && set.append_us + set.sync_us > 0,
+        "{set:?}"
+    );
+    let ended = UNIX_EPOCH + Duration::from_millis(set.wall_time_ms.cast_unsigned());
+    assert!(ended <= SystemTime::now() + Duration::from_secs(1));
+    let newest = ask(1).await.expect("told").into_inner().operations;
+    assert_eq!(newest.len(), 1);
+    let refused = ask(-1).await.expect_err("below 0");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("not negative: -1"), "{refused}");
 }
 
 /// A plain GET.
@@ -699,7 +736,7 @@ async fn calls_in_flight_are_finished_when_the_daemon_stops() {
             durable
         }));
     }
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let Running { daemon, dir } = running;
     daemon.stop().await.unwrap();
     let daemon = start_in(dir.path(), &[]).await;

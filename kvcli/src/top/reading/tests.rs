@@ -33,6 +33,7 @@ fn sample(at: Instant, uptime_ms: i64, revision: i64, metrics: Result<Metrics, S
             ..GetStatusResponse::default()
         },
         metrics,
+        slow: Ok(kvproto::v1::GetSlowOperationsResponse::default()),
         round_trip: Duration::from_micros(250),
     }
 }

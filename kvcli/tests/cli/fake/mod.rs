@@ -185,6 +185,11 @@ impl Fake {
         self.state().loading = times;
     }
 
+    /// Slow operations are not told, as by an older server.
+    pub(crate) fn lacks_slow_operations(&self) {
+        self.state().no_slow_operations = true;
+    }
+
     /// The status says so a few times.
     pub(crate) fn load_for(&self, times: u32) {
         self.state().status_loading = times;

@@ -403,6 +403,44 @@ impl AdminService for Service {
         }))
     }
 
+    /// Two, of which one failed.
+    async fn get_slow_operations(
+        &self,
+        request: Request<v1::GetSlowOperationsRequest>,
+    ) -> Result<Response<v1::GetSlowOperationsResponse>, Status> {
+        if self.state().no_slow_operations {
+            return not_yet();
+        }
+        let set = v1::SlowOperation {
+            // The fake's clock stands at 0.
+            wall_time_ms: -90_000,
+            rpc: "Set".to_owned(),
+            revision: 7,
+            took_us: 81_500,
+            queue_us: 1_000,
+            lock_us: 250,
+            append_us: 20_000,
+            sync_us: 60_000,
+            rest_us: 250,
+            code: 0,
+        };
+        let scan = v1::SlowOperation {
+            wall_time_ms: -120_000,
+            rpc: "Scan".to_owned(),
+            took_us: 2_000_000,
+            rest_us: 2_000_000,
+            code: Code::Cancelled.into(),
+            ..v1::SlowOperation::default()
+        };
+        let most = usize::try_from(request.into_inner().limit).expect("not below 0");
+        Ok(Response::new(v1::GetSlowOperationsResponse {
+            header: None,
+            threshold_ms: 50,
+            total: 2,
+            operations: vec![set, scan].into_iter().take(most).collect(),
+        }))
+    }
+
     async fn compact(
         &self,
         _: Request<v1::CompactRequest>,

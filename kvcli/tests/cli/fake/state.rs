@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) options: Vec<v1::WriteOptions>,
     /// How often the status is that of a server that still loads.
     pub(super) status_loading: u32,
+    /// As an older server.
+    pub(super) no_slow_operations: bool,
     /// Every operation that arrived, also those that were answered from memory.
     pub(super) arrived: Vec<Op>,
     pub(super) scans: Vec<v1::ScanRequest>,
