@@ -7,6 +7,8 @@ mod bits;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod holes;
+#[cfg(test)]
 mod online;
 #[cfg(test)]
 mod snapshots;
