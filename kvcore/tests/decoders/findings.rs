@@ -183,7 +183,7 @@ fn a_mended_frame_hands_out_what_it_counts() {
     bytes[SEGMENT_HEADER_BYTES + FRAME_HEAD_BYTES + unit.len() - 1] ^= 1;
     let mut handed = 0;
     let sifted = sift(&bytes, (&header, link), Bounds::default(), &mut |_| {
-        handed += 1
+        handed += 1;
     });
     assert_eq!((handed, sifted.units), (0, 0), "{sifted:?}");
     assert_eq!(sifted.places[0].revisions(), 2, "{sifted:?}");
