@@ -122,8 +122,10 @@ impl Hub {
         }
     }
 
-    /// Steps over the numbers between the run before and this one, which name nothing.
+    /// Steps over the numbers that name no change: that of a new store, and those between the
+    /// run before and this one.
     pub(super) fn align(&self, next: Revision) -> Revision {
+        let next = next.max(Revision::START.next());
         if next > self.recovered && next < self.first {
             self.first
         } else {

@@ -49,6 +49,22 @@ fn events(watcher: &mut kvcore::Watcher, count: usize) -> Vec<Event> {
     all
 }
 
+/// Revision 1 is that of the new store, and no change has it: nothing is missing in its log.
+#[test]
+fn a_watch_from_before_the_first_change_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let from = WatchFrom::Revision(Revision::START);
+    let mut watcher = store.watch(want(KeyRange::all()), from).unwrap();
+    let nothing = watcher.wait(Duration::from_millis(50)).expect("goes on");
+    assert!(!matches!(nothing, Some(Message::Events(_))), "{nothing:?}");
+    let set = Mutation::set(b"a", b"1");
+    store.write(set, Durability::Synced).unwrap();
+    let first = events(&mut watcher, 1);
+    assert_eq!(first[0].revision, Revision(2));
+    store.close(Duration::from_secs(30)).unwrap();
+}
+
 #[test]
 fn an_iterator_tells_each_change_and_ends_when_the_store_is_closed() {
     let dir = tempfile::tempdir().unwrap();

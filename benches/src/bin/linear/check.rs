@@ -71,8 +71,6 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     /// How many undecided writes took effect, as far as that shows.
     pub(crate) applied: usize,
-    /// The revision after which each operation happened, as far as it has a place.
-    pub(crate) places: Vec<Option<i64>>,
 }
 
 /// Everything that is wrong with a history over keys `0..keys`, all absent at first.
@@ -101,7 +99,6 @@ pub(crate) fn check(ops: &[Op], keys: usize) -> Report {
     Report {
         violations,
         applied: applied.len(),
-        places: places.at,
     }
 }
 

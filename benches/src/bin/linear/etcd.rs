@@ -2,7 +2,9 @@
 //!
 //! `client-N/operations.json` holds one `porcupine.Operation` a line, with an
 //! `EtcdRequest` as input and a `MaybeEtcdResponse` as output (etcd,
-//! tests/robustness/model/types.go at c34dc7ee; declared unstable there).
+//! tests/robustness/model/types.go at v3.7.3; declared unstable there);
+//! `client-N/watch.json` a `WatchOperation` a line; `persisted.json` an `EtcdRequest` for
+//! each revision of the log, which they read from etcd's WAL and we from `kvd dump`.
 //!
 //! | here | there |
 //! | --- | --- |
@@ -14,10 +16,11 @@
 //! | anything else | left out, and counted in `left-out.txt` |
 //!
 //! Their model numbers changes without gaps, from a new store, and every response carries
-//! the revision of its moment. kvd does not tell that of a read; it is the place that our
-//! own check found for it, and whether that is right they see for themselves. A history
-//! passes there only if nothing was left out, no kill made the numbering jump, and the
-//! store was new: that is what `--etcd` is for.
+//! the revision of its moment. So all revisions are told as their rank in the log (see
+//! [`super::persisted`]). kvd does not tell the moment of a read; [`place`] takes it from the
+//! log, and whether it can be right they see for themselves. A history
+//! passes there only if nothing was left out and the store was new: that is what `--etcd`
+//! is for. How watches are told is in [`watches`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,25 +29,27 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+mod place;
+mod watches;
+
 use super::op::{
     Action, Answer, Beside, Key, Op, Operator, Outcome, Record, Reply, Step, Target, TxnStep,
 };
+use super::persisted::Log;
+pub(crate) use watches::write as write_watches;
 
 /// Writes what can be said in that form below `dir`.
-pub(crate) fn write(
-    dir: &Path,
-    prefix: &str,
-    ops: &[Op],
-    places: &[Option<i64>],
-) -> io::Result<()> {
+pub(crate) fn write(dir: &Path, prefix: &str, log: &Log, ops: &[Op]) -> io::Result<()> {
     let mut clients: BTreeMap<usize, String> = BTreeMap::new();
     let mut left_out = 0;
-    let form = Form { prefix };
-    for (op, place) in ops.iter().zip(places) {
-        if matches!(op.outcome, Outcome::Refused(_)) {
+    let form = Form { prefix, log };
+    let ranks = place::ranks(prefix, log, ops);
+    for (op, rank) in ops.iter().zip(ranks) {
+        // What was sent to a daemon that was dead already did nothing either.
+        if matches!(op.outcome, Outcome::Refused(_)) || op.returned < op.invoked {
             continue;
         }
-        let Some((input, output)) = form.operation(op, *place) else {
+        let Some((input, output)) = form.operation(op, rank) else {
             left_out += 1;
             continue;
         };
@@ -67,22 +72,16 @@ pub(crate) fn write(
     fs::write(dir.join("left-out.txt"), format!("{left_out}\n"))
 }
 
-/// The revision before the first change.
-const NEW_STORE: i64 = 1;
-
 struct Form<'a> {
     prefix: &'a str,
+    log: &'a Log,
 }
 
 impl Form<'_> {
-    fn operation(&self, op: &Op, place: Option<i64>) -> Option<(Value, Value)> {
+    fn operation(&self, op: &Op, rank: Option<i64>) -> Option<(Value, Value)> {
         let input = self.request(&op.action, op.reply())?;
         let output = match &op.outcome {
-            Outcome::Answered(reply, header) => self.response(
-                &op.action,
-                reply,
-                place.map_or(header.store, |place| place.max(NEW_STORE)),
-            )?,
+            Outcome::Answered(reply, _) => self.response(&op.action, reply, rank?)?,
             Outcome::Undecided(why) => json!({ "Error": why }),
             Outcome::Refused(_) => return None,
         };
@@ -161,7 +160,7 @@ impl Form<'_> {
         // Of the two only one is looked at: the version, if it is not 0.
         Some(json!({
             "Key": self.key(key),
-            "ExpectedRevision": revision,
+            "ExpectedRevision": self.log.exact(revision),
             "ExpectedVersion": version,
         }))
     }
@@ -273,7 +272,7 @@ impl Form<'_> {
             json!({
                 "Key": self.key(key),
                 "Value": { "Value": record.value, "Hash": 0 },
-                "ModRevision": record.meta.modified,
+                "ModRevision": self.log.exact(record.meta.modified),
                 "Version": record.meta.version,
             })
         });

@@ -34,6 +34,9 @@ pub(crate) struct Mix {
     pub(crate) previous: bool,
     /// Only what the model of etcd's robustness tests knows.
     pub(crate) etcd: bool,
+    /// Deletes inside a Txn. Of one that sets and deletes, and was cut off, etcd's
+    /// validators believe that it was done if its key was ever deleted.
+    pub(crate) txn_delete: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -191,7 +194,7 @@ impl Generator {
         for &key in keys {
             let step = match self.rng.below(8) {
                 0..3 if writes => self.set(),
-                3 if writes => Step::Delete,
+                3 if writes && self.mix.txn_delete => Step::Delete,
                 // Of the others some would fail the whole for what the key holds.
                 4 | 5 if writes && self.mix.increment && self.rng.below(2) == 0 => self.increment(),
                 6 if writes && self.mix.expire => self.expire(),

@@ -44,7 +44,8 @@ impl History {
         }
     }
 
-    fn now(&self) -> u64 {
+    /// A time of its own.
+    pub(crate) fn now(&self) -> u64 {
         let now = u64::try_from(self.shared.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.shared
             .newest

@@ -17,8 +17,10 @@ mod generate;
 mod history;
 mod json;
 mod op;
+mod persisted;
 mod run;
 mod totals;
+mod watchers;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ use kvbench::daemon::Daemon;
 
 use check::{Kind, Report};
 use generate::Mix;
+use persisted::Log;
 use run::{Plan, Recorded};
 use totals::{Run, Totals};
 
@@ -65,6 +68,16 @@ struct Args {
     /// validators read the whole history
     #[arg(long)]
     etcd: bool,
+    /// With --etcd and --history: so many watchers, and kills, with what they were told and
+    /// what the log holds written beside the operations
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        requires = "etcd",
+        requires = "history"
+    )]
+    watchers: usize,
 }
 
 fn main() -> ExitCode {
@@ -86,7 +99,7 @@ async fn all(args: &Args) -> Result<(), Box<dyn Error>> {
             .seed
             .wrapping_mul(1_000_003)
             .wrapping_add(number as u64);
-        let plan = Plan::new(number, seed, mix);
+        let plan = Plan::new(number, seed, mix, args.watchers);
         // Their model begins with an empty store.
         let runs = if args.etcd { 1 } else { RUNS_PER_STORE };
         let dir = root.join(format!("store-{}", number / runs));
@@ -126,21 +139,26 @@ async fn mix(args: &Args, dir: &Path) -> Result<Mix, Box<dyn Error>> {
     Ok(mix)
 }
 
-async fn one(args: &Args, dir: &Path, number: usize, plan: &Plan) -> Result<Run, Box<dyn Error>> {
-    let Recorded { ops, kills } = run::run(&args.kvd, dir, plan)
+async fn one(args: &Args, store: &Path, number: usize, plan: &Plan) -> Result<Run, Box<dyn Error>> {
+    let Recorded {
+        ops,
+        kills,
+        watches,
+    } = run::run(&args.kvd, store, plan)
         .await
         .map_err(|error| format!("run {number} (seed {}): {error}", plan.seed))?;
     let started = Instant::now();
     let Report {
         violations,
         applied,
-        places,
     } = check::check(&ops, plan.keys);
     let took = started.elapsed();
     let keep = |root: &Path| -> Result<PathBuf, Box<dyn Error>> {
         let dir = root.join(format!("run-{number}"));
         json::write(&dir, &ops)?;
-        etcd::write(&dir, &plan.prefix, &ops, &places)?;
+        let log = Log::read(&args.kvd, store)?;
+        etcd::write(&dir, &plan.prefix, &log, &ops)?;
+        etcd::write_watches(&dir, &plan.prefix, &log, &watches)?;
         Ok(dir)
     };
     if let Some(root) = &args.history {

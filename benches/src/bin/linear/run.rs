@@ -17,7 +17,8 @@ use tonic::transport::Endpoint;
 use super::clients::{Running, Worker};
 use super::generate::{Generator, Mix};
 use super::history::{History, wall};
-use super::op::{Action, Op, Step};
+use super::op::{Action, Op, Outcome, Step};
+use super::watchers::{Watched, Watcher, Watches};
 use super::wire::Wire;
 
 /// Nothing here takes nearly as long.
@@ -30,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     pub(crate) keys: usize,
     pub(crate) kills: usize,
+    pub(crate) watchers: usize,
     pub(crate) mix: Mix,
     /// Keys of other runs in the same store begin otherwise.
     pub(crate) prefix: String,
@@ -38,20 +40,24 @@ pub(crate) struct Plan {
 impl Plan {
     /// What the seed says. Every fourth run goes without kills and with all levels of
     /// durability: a crash may take back what was not synced, and then all bets are off.
-    pub(crate) fn new(number: usize, seed: u64, mix: Mix) -> Self {
+    pub(crate) fn new(number: usize, seed: u64, mix: Mix, watchers: usize) -> Self {
         let mut rng = Rng::new(seed);
         let mut size = |from: usize, to: u64| from + usize::try_from(rng.below(to)).unwrap_or(0);
         let kills = size(3, 3);
+        let mut mix = mix;
+        mix.txn_delete = !mix.etcd || number.is_multiple_of(4);
         Self {
             seed,
             // Their search takes long with many.
             clients: size(8, if mix.etcd { 5 } else { 25 }),
             keys: size(3, 4),
-            kills: if mix.etcd || number % 4 == 3 {
-                0
-            } else {
-                kills
+            kills: match (mix.etcd, number % 4) {
+                // Each kill leaves operations of which nobody knows, and these cost them most.
+                (true, 1..) if watchers > 0 => 2,
+                (true, _) | (_, 3) => 0,
+                _ => kills,
             },
+            watchers,
             mix,
             prefix: format!("l{number:05}/"),
         }
@@ -63,6 +69,7 @@ impl Plan {
 pub(crate) struct Recorded {
     pub(crate) ops: Vec<Op>,
     pub(crate) kills: usize,
+    pub(crate) watches: Vec<Watched>,
 }
 
 /// The daemon with all that its clients need to find it.
@@ -116,6 +123,8 @@ pub(crate) async fn run(kvd: &Path, dir: &Path, plan: &Plan) -> Result<Recorded,
         daemon,
         number: 0,
     };
+    let watches = Watches::default();
+    let watching = watching(plan, &host, &watcher, &watches);
     read_all(&host, plan).await?;
     let mut rng = Rng::new(plan.seed.wrapping_add(1));
     let stop = Rc::new(Cell::new(false));
@@ -147,12 +156,48 @@ pub(crate) async fn run(kvd: &Path, dir: &Path, plan: &Plan) -> Result<Recorded,
         // A panic in a client is a bug of this program and must not pass.
         task.await.expect("clients do not panic");
     }
-    read_all(&host, plan).await?;
+    let revision = read_all(&host, plan).await?;
+    caught_up(&watches, revision).await?;
+    for (stop, task) in watching {
+        stop.set(true);
+        // It may wait for a message that does not come.
+        task.abort();
+    }
     host.kill()?;
     Ok(Recorded {
         ops: host.history.finish(),
+        watches: watches.finish(),
         kills: if plan.kills == 0 { 0 } else { plan.kills + 1 },
     })
+}
+
+type Watching = (Rc<Cell<bool>>, tokio::task::JoinHandle<()>);
+
+fn watching(
+    plan: &Plan,
+    host: &Host<'_>,
+    running: &watch::Receiver<Running>,
+    watches: &Watches,
+) -> Vec<Watching> {
+    let start = |number| {
+        let history = &host.history;
+        let watcher = Watcher::new(number, &plan.prefix, plan.keys, history, running, watches);
+        let stop = watcher.stopper();
+        (stop, tokio::task::spawn_local(watcher.work()))
+    };
+    (0..plan.watchers).map(start).collect()
+}
+
+/// A watch that lost something may also never end: all have to be told of all.
+async fn caught_up(watches: &Watches, revision: i64) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
+    while !watches.all_reached(revision)? {
+        if started.elapsed() > PATIENCE {
+            return Err(format!("not every watcher was told of revision {revision}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 fn workers(
@@ -166,7 +211,7 @@ fn workers(
     let wall = wall();
     let mut workers = Vec::new();
     for _ in 0..plan.clients {
-        let (durability, level) = if plan.kills > 0 {
+        let (durability, level) = if plan.kills > 0 || plan.watchers > 0 {
             (v1::Durability::Synced, v1::ReadLevel::Durable)
         } else {
             let durability = *rng.pick(&[
@@ -199,8 +244,9 @@ fn workers(
 }
 
 /// What is there before and at the end counts like any other read. In etcd's form
-/// a history is only accepted if a read shows that the store was new.
-async fn read_all(host: &Host<'_>, plan: &Plan) -> Result<(), Box<dyn Error>> {
+/// a history is only accepted if a read shows that the store was new. Gives the newest
+/// revision that they were told of.
+async fn read_all(host: &Host<'_>, plan: &Plan) -> Result<i64, Box<dyn Error>> {
     let endpoint = Endpoint::from_shared(host.daemon.endpoint().to_owned())?;
     let mut client = KvServiceClient::new(endpoint.connect().await?);
     let wire = Wire {
@@ -215,13 +261,17 @@ async fn read_all(host: &Host<'_>, plan: &Plan) -> Result<(), Box<dyn Error>> {
         condition: None,
         previous: false,
     };
+    let mut newest = 0;
     let all = Action::BatchGet((0..plan.keys).collect());
     for action in (0..plan.keys).map(get).chain([all]) {
         let id = host.history.invoke(process, host.number, action.clone());
         let outcome = wire.call(&mut client, &action).await;
+        if let Outcome::Answered(_, header) = &outcome {
+            newest = newest.max(header.durable);
+        }
         host.history.outcome(id, outcome);
     }
-    Ok(())
+    Ok(newest)
 }
 
 /// What the daemon can do of what is asked for here, and what it lacks.
@@ -253,6 +303,7 @@ pub(crate) async fn probe(endpoint: &str) -> Result<(Mix, Vec<&'static str>), Bo
         ),
         previous: has(v1::Capability::ReturnPrevious, "return_previous"),
         etcd: false,
+        txn_delete: true,
     };
     Ok((mix, lacks))
 }

@@ -100,6 +100,7 @@ struct Sim {
 impl Sim {
     fn new(seed: u64, clients: usize, keys: usize) -> Self {
         let mix = Mix {
+            txn_delete: true,
             increment: true,
             expire: true,
             txn: true,
