@@ -165,7 +165,13 @@ impl Plan {
             let mirror: Option<Mirror> = mirror.transpose()?.transpose()?;
             let (load, gone_on) = went?;
             samples?;
-            self.judged(server, mirror.as_ref(), sampler.seen(), load, caught_up - gone_on)
+            self.judged(
+                server,
+                mirror.as_ref(),
+                sampler.seen(),
+                load,
+                caught_up - gone_on,
+            )
         })
     }
 
