@@ -210,6 +210,14 @@ fn table(args: &WatchersArgs, protocols: &[Protocol], found: &Found) -> Table {
                         Vec::new()
                     }
                 };
+                // As fast as events are taken, a SET waits for its turn: that is no latency.
+                let latency = |figure: &dyn Fn(&Seen) -> f64| {
+                    if what == "as fast as taken" {
+                        Vec::new()
+                    } else {
+                        of(figure)
+                    }
+                };
                 rows.push(Row {
                     group: watched.title(args.watchers),
                     subject: format!("{protocol}, {what}"),
@@ -218,8 +226,8 @@ fn table(args: &WatchersArgs, protocols: &[Protocol], found: &Found) -> Table {
                         told(&|seen| seen.event_us),
                         of(&|seen| seen.sets.ops_per_second),
                         of(&|seen| seen.sets.server_us),
-                        of(&|seen| seen.sets.latency_us[0] / 1e3),
-                        of(&|seen| seen.sets.latency_us[1] / 1e3),
+                        latency(&|seen| seen.sets.latency_us[0] / 1e3),
+                        latency(&|seen| seen.sets.latency_us[1] / 1e3),
                         of(&|seen| seen.sets.other_cores),
                     ],
                 });

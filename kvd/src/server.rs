@@ -6,7 +6,6 @@ use std::sync::Arc;
 use kvproto::v1::admin_service_server::AdminServiceServer;
 use kvproto::v1::kv_service_server::KvServiceServer;
 use kvproto::v1::lease_service_server::LeaseServiceServer;
-use kvproto::v1::watch_service_server::WatchServiceServer;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -21,7 +20,7 @@ use crate::service::admin::Admin;
 use crate::service::core::{Core, Shared};
 use crate::service::kv::Kv;
 use crate::service::not_yet::NotYet;
-use crate::service::watch::Watch;
+use crate::service::watch::{Watch, WatchServer};
 use crate::telemetry::metrics::Figures;
 use crate::telemetry::stats::Stats;
 use crate::waiter::Waiters;
@@ -133,12 +132,12 @@ fn front<S: Store>(
 /// Everything but calls on keys.
 fn rest<S: Store>(core: &Arc<Core<S>>, health: &HealthReporter, longest: usize) -> Routes {
     let admin = AdminServiceServer::new(Admin::new(Arc::clone(core)));
-    let watch = WatchServiceServer::new(Watch::new(Arc::clone(core)));
+    let watch = WatchServer::new(Watch::new(Arc::clone(core)), longest);
     let lease = LeaseServiceServer::new(NotYet::new(Arc::clone(core)));
     let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
     let routes = Routes::default()
         .add_service(admin.max_decoding_message_size(longest))
-        .add_service(watch.max_decoding_message_size(longest))
+        .add_service(watch)
         .add_service(lease.max_decoding_message_size(longest))
         .add_service(health);
     add_reflection(routes)

@@ -37,7 +37,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn most(&self) -> f64 {
-        self.paused.max(self.going_on)
+        self.paused.max(self.going_on).max(self.end)
     }
 
     fn take(&mut self, phase: Phase, resident: f64, watch_bytes: f64) {

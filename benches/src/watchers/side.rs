@@ -26,6 +26,7 @@ pub(super) const VALUE_BYTES: usize = 64;
 pub(super) const SHAPE: Shape = Shape::new(4, 16);
 /// Keys below each prefix.
 const EACH: u32 = 10;
+/// Before a window; a shorter window is warmed up for as long as it lasts.
 const WARM: Duration = Duration::from_secs(1);
 /// Events by which writers may be ahead of the watchers, at least one SET's.
 const AHEAD: u64 = 8_192;
@@ -142,7 +143,13 @@ impl Side {
         let listeners = watchers.then(|| {
             let ranges = (0..self.watchers).map(|at| self.range(watched, at));
             let (address, all) = (self.server.address(), ranges.collect());
-            Listeners::begin(self.protocol, address, all, self.connections, WARM + length)
+            Listeners::begin(
+                self.protocol,
+                address,
+                all,
+                self.connections,
+                WARM.min(length) + length,
+            )
         });
         let listeners = listeners.transpose()?;
         let counts = listeners.as_ref().map(Listeners::counts);
@@ -160,7 +167,7 @@ impl Side {
             rate,
             ..Drive::closed(SHAPE, 1)
         };
-        let (window, pid) = (Window::after(WARM, length), self.server.pid());
+        let (window, pid) = (Window::after(WARM.min(length), length), self.server.pid());
         let (sets, events) = thread::scope(|scope| {
             let told = counts.map(|counts| scope.spawn(move || told_in(&counts, window)));
             let sets = driver::measured(work, drive, pid, window);

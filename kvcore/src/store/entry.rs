@@ -62,6 +62,11 @@ impl Record {
         Self(bytes)
     }
 
+    /// Whether the two are one record, not just equal.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Writes a deadline in place of the one that the record was made with.
     pub fn set_deadline(&mut self, deadline_ms: u64) {
         debug_assert_ne!(self.deadline_ms(), 0, "made without room for a deadline");

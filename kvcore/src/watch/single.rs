@@ -207,6 +207,12 @@ impl Watch {
         }
     }
 
+    /// Whether a poll could tell something. False: nothing was noted for it; whoever notes
+    /// something from here on wakes it.
+    pub fn is_due(&self) -> bool {
+        !matches!(self.phase, Phase::Live) || self.cursor.inside() || self.has_hits()
+    }
+
     fn has_hits(&self) -> bool {
         let next = self.cursor.next();
         self.hits

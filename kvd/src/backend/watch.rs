@@ -22,6 +22,8 @@ pub trait Watch: Send + 'static {
     /// The first revision that it can tell of. `None`: it begins with the current records.
     fn start(&self) -> Option<Revision>;
     fn level(&self) -> Level;
+    /// Whether a poll could tell something. False: who notes something later wakes it.
+    fn is_due(&self) -> bool;
     /// The first revision that the log still holds.
     fn oldest(&self) -> Revision;
 }

@@ -39,6 +39,10 @@ impl Watch for EngineWatch {
         self.watch.level()
     }
 
+    fn is_due(&self) -> bool {
+        self.watch.is_due()
+    }
+
     fn oldest(&self) -> Revision {
         self.engine.watches().oldest().0
     }

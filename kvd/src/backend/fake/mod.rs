@@ -160,6 +160,10 @@ impl watch::Watch for NoWatch {
         match *self {}
     }
 
+    fn is_due(&self) -> bool {
+        match *self {}
+    }
+
     fn oldest(&self) -> Revision {
         match *self {}
     }

@@ -7,7 +7,8 @@ use kvproto::v1::{self, ErrorReason as Reason, watch_response::Response};
 use super::super::convert::{self, signed};
 use super::super::core::{Core, Seen};
 use super::super::status::Refusal;
-use crate::backend::watch::{End, Event, EventKind, Message, Previous};
+use super::wire::{self, Reply};
+use crate::backend::watch::{Batch, End, Event, EventKind, Message, Previous};
 use crate::backend::{Record, Store};
 
 /// Who encodes, and for which watch.
@@ -20,18 +21,22 @@ pub(super) struct Encoder<'a, S: Store> {
 
 impl<S: Store> Encoder<'_, S> {
     /// `revealed` is the newest revision that the message tells of.
-    pub(super) fn response(&self, revealed: u64, response: Response) -> v1::WatchResponse {
+    pub(super) fn response(&self, revealed: u64, response: Response) -> Reply {
+        Reply::Whole(v1::WatchResponse {
+            header: Some(self.header(revealed)),
+            watch_id: self.id,
+            response: Some(response),
+        })
+    }
+
+    fn header(&self, revealed: u64) -> v1::ResponseHeader {
         let seen = Seen {
             store_revision: self.store.store_revision(),
             reveals: revealed,
             wait: None,
             wrote: false,
         };
-        v1::WatchResponse {
-            header: Some(self.core.header(self.store, seen)),
-            watch_id: self.id,
-            response: Some(response),
-        }
+        self.core.header(self.store, seen)
     }
 
     pub(super) fn position(&self, revision: Option<u64>) -> Bytes {
@@ -40,24 +45,9 @@ impl<S: Store> Encoder<'_, S> {
 
     /// `state_of` is the revision at which the resync under way has begun, if there is one;
     /// `oldest` the first that the log holds.
-    pub(super) fn message(
-        &self,
-        message: Message,
-        state_of: Option<u64>,
-        oldest: u64,
-    ) -> v1::WatchResponse {
+    pub(super) fn message(&self, message: Message, state_of: Option<u64>, oldest: u64) -> Reply {
         match message {
-            Message::Events(batch) => {
-                let whole = !batch.more && state_of.is_none();
-                let revision = batch.revision.0;
-                let events = v1::WatchEvents {
-                    events: batch.events.iter().map(|event| self.event(event)).collect(),
-                    revision: signed(revision),
-                    more_of_revision: batch.more,
-                    position: self.position(whole.then_some(revision)),
-                };
-                self.response(revision, Response::Events(events))
-            }
+            Message::Events(batch) => self.events(&batch, state_of),
             Message::State(records) => {
                 let newest = records.iter().map(|record| record.mod_revision().0).max();
                 let events = v1::WatchEvents {
@@ -85,7 +75,24 @@ impl<S: Store> Encoder<'_, S> {
         }
     }
 
-    pub(super) fn progress(&self, revision: u64) -> v1::WatchResponse {
+    fn events(&self, batch: &Batch, state_of: Option<u64>) -> Reply {
+        let whole = !batch.more && state_of.is_none();
+        let revision = batch.revision.0;
+        let mut shared = self.core.watchers.shared();
+        let events = batch.events.iter();
+        let events =
+            events.map(|event| shared.event(event, self.keys_only, |event| self.event(event)));
+        Reply::Events(wire::Events {
+            header: self.header(revision),
+            watch_id: self.id,
+            list: events.collect(),
+            revision: signed(revision),
+            more_of_revision: batch.more,
+            position: self.position(whole.then_some(revision)),
+        })
+    }
+
+    pub(super) fn progress(&self, revision: u64) -> Reply {
         let progress = v1::WatchProgressed {
             revision: signed(revision),
             position: self.position(Some(revision)),
@@ -98,7 +105,7 @@ impl<S: Store> Encoder<'_, S> {
         refusal: Option<Refusal>,
         position: Option<u64>,
         oldest: u64,
-    ) -> v1::WatchResponse {
+    ) -> Reply {
         let compacted = refusal
             .as_ref()
             .is_some_and(|refusal| refusal.reason() == Reason::Compacted);

@@ -18,8 +18,9 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use kvcore::Revision;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use super::share::Shared;
 use crate::backend::Store;
 use crate::backend::watch::{Dispatch, Ear, Hits, Interested, Level, Ticket};
 
@@ -33,6 +34,7 @@ pub struct Watchers<S: Store> {
     poked: AtomicBool,
     driver: AtomicWaker,
     ears: Mutex<HashMap<(bool, u64), Arc<Heard>>>,
+    shared: Mutex<Shared>,
 }
 
 impl<S: Store> Default for Watchers<S> {
@@ -43,6 +45,7 @@ impl<S: Store> Default for Watchers<S> {
             poked: AtomicBool::new(false),
             driver: AtomicWaker::new(),
             ears: Mutex::default(),
+            shared: Mutex::default(),
         }
     }
 }
@@ -139,7 +142,14 @@ impl<S: Store> Watchers<S> {
         }
         let key = (ticket.level == Level::Durable, ticket.number);
         self.ears.lock().remove(&key);
-        self.count.fetch_sub(1, Ordering::SeqCst);
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.shared.lock().clear();
+        }
+    }
+
+    /// Events that were encoded already. Watches of a runtime tell one after the other.
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock()
     }
 
     pub(crate) fn behind(&self, store: &S) -> Behind {

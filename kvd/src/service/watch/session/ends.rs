@@ -10,7 +10,8 @@ use kvproto::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 
 use super::super::entry::Entry;
-use super::{Reply, Session};
+use super::super::wire::Reply;
+use super::Session;
 use crate::backend::Store;
 use crate::service::status::Refusal;
 use crate::telemetry::stats::Rpc;

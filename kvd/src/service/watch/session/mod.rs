@@ -35,10 +35,11 @@ use tonic::{Code, Request, Status, Streaming};
 use super::encode::Encoder;
 use super::entry::{Entry, Timers};
 use super::link::Link;
+use super::wire::Reply;
 use crate::backend::Store;
 use crate::backend::watch::{Budget, End, Turn};
 use crate::connection::Peer;
-use crate::service::core::{Core, Headed};
+use crate::service::core::Core;
 use crate::service::limits::{WATCH_BYTES, WATCH_EVENTS};
 use crate::telemetry::stats::Rpc;
 use crate::waiter::Unreached;
@@ -46,6 +47,9 @@ use ends::draining;
 
 /// Turns after which the runtime gets one.
 const TURN: u32 = 64;
+/// Turns after which a request is looked for, however much there is to tell. Looking takes the
+/// connection's lock; with nothing to tell it is done anyway.
+const ASK: u32 = 16;
 /// How long a client that is behind with reading is left alone.
 const REST: Duration = Duration::from_millis(10);
 /// What one message holds: header, id, position and lengths take the rest of a MiB.
@@ -54,14 +58,7 @@ const BUDGET: Budget = Budget {
     bytes: WATCH_BYTES - 1024,
 };
 
-type Reply = v1::WatchResponse;
 type Read<W> = BoxFuture<'static, Option<(i64, W, Result<Turn, End>)>>;
-
-impl Headed for v1::WatchResponse {
-    fn set_header(&mut self, header: v1::ResponseHeader) {
-        self.header = Some(header);
-    }
-}
 
 /// Serves one stream.
 pub(super) fn serve<S: Store>(
@@ -91,6 +88,7 @@ pub(super) fn serve<S: Store>(
         timer: None,
         all_asked: None,
         since_turn: 0,
+        since_request: 0,
         end: None,
         code: Code::Cancelled,
     });
@@ -125,6 +123,7 @@ struct Session<S: Store> {
     /// Progress of the whole stream was asked for: those that are not there yet.
     all_asked: Option<HashSet<i64>>,
     since_turn: u32,
+    since_request: u32,
     end: Option<Result<(), Status>>,
     code: Code,
 }
@@ -155,20 +154,26 @@ impl<S: Store> Session<S> {
                 self.drain_one();
                 continue;
             }
-            if let Some(request) = self.request_at_hand().await {
-                self.take_request(request);
-                continue;
+            if self.since_request >= ASK {
+                self.since_request = 0;
+                if let Some(request) = self.request_at_hand().await {
+                    self.take_request(request);
+                    continue;
+                }
             }
             if self.core.keeps_up(self.peer.as_ref()).is_err() {
                 tokio::time::sleep(REST).await;
+                self.since_request = ASK;
                 continue;
             }
             self.link.take(&mut self.ready, None);
             if let Some(id) = self.ready.pop_front() {
                 self.turn(id);
+                self.since_request += 1;
                 self.give_way().await;
                 continue;
             }
+            self.since_request = 0;
             match poll_fn(|cx| self.poll_happened(cx)).await {
                 Happened::Request(request) => self.take_request(request),
                 Happened::Ready => {}

@@ -16,7 +16,7 @@ use super::super::encode::ended;
 use super::super::entry::Wait;
 use super::{BUDGET, Session, TURN};
 use crate::backend::Store;
-use crate::backend::watch::{End, Level, Message, Turn, Watch as _};
+use crate::backend::watch::{End, Level, Message, Turn, Watch};
 use crate::service::status::Refusal;
 use crate::waiter::{self, Unreached};
 
@@ -72,11 +72,17 @@ impl<S: Store> Session<S> {
         {
             self.timers.set(entry.last + every, id);
         }
-        let oldest = entry.watch.as_ref();
-        let oldest = oldest.map_or(0, crate::backend::watch::Watch::oldest);
+        // With nothing more to tell and nobody who asks, another turn would come to nothing.
+        let again = entry.asked.is_some() || entry.watch.as_ref().is_none_or(Watch::is_due);
+        let oldest = match (&message, &entry.watch) {
+            (Message::ResyncBegin { .. }, Some(watch)) => watch.oldest(),
+            _ => 0,
+        };
         let reply = self.encoder(id).message(message, state_of, oldest);
         self.out.push_back(reply);
-        self.ready.push_back(id);
+        if again {
+            self.ready.push_back(id);
+        }
     }
 
     /// Everything there is was told.
