@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use kvcore::base::clock::ManualClock;
 use kvcore::base::entropy::SeededEntropy;
 use kvcore::disk::{Disk as _, SimDisk};
 use kvcore::engine::open::LogWriter;
@@ -31,9 +32,13 @@ fn options() -> Options {
 
 impl Rig {
     fn open(disk: &SimDisk) -> Self {
+        Self::open_at(disk, &Arc::default())
+    }
+
+    fn open_at(disk: &SimDisk, clock: &Arc<ManualClock>) -> Self {
         let environment = Environment {
             disk: Arc::new(disk.clone()),
-            clock: Arc::<kvcore::base::clock::ManualClock>::default(),
+            clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
         };
         let (store, writer) = Engine::open_manual(options(), &environment).expect("opens");
@@ -300,4 +305,31 @@ fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
     let rig = Rig::open(&disk);
     let back = rig.store.hash(&KeyRange::all()).expect("read").value;
     assert_eq!(back, there);
+}
+
+/// The pair of clocks that a jump is noted with is worth no poisoned log: a full disk has no
+/// room for the MANIFEST that would hold it.
+#[test]
+fn a_wall_clock_that_is_set_while_the_disk_is_full_does_not_fail_the_log() {
+    let disk = SimDisk::new(9);
+    let clock = Arc::new(ManualClock::default());
+    let mut rig = Rig::open_at(&disk, &clock);
+    assert!(rig.write(&Mutation::set(b"here", b"v")));
+    rig.store.fill_spares();
+    take_all(&disk);
+    while rig.fill() {
+        take_all(&disk);
+    }
+    for jump in 1..40 {
+        clock.advance(3000);
+        clock.jump_wall(3_600_000);
+        rig.turn();
+        take_all(&disk);
+        let status = rig.store.status();
+        assert_eq!(status.counters.clock_jumps, jump, "it is noticed");
+        let failure = rig.store.watermark().failure().cloned();
+        assert_eq!(failure, None, "after {jump} jumps");
+    }
+    assert!(rig.write(&Mutation::delete(b"here")), "deletes go on");
+    assert_eq!(rig.store.watermark().failure(), None);
 }

@@ -16,6 +16,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use kvcore::base::broken::Build;
 use kvcore::base::clock::ManualClock;
 use kvcore::disk::{Disk, SimDisk, SimRng};
 use kvcore::format::checksum::Seed;
@@ -230,11 +231,10 @@ fn hurt(
     }
 }
 
-#[test]
-fn a_torn_tail_is_never_taken_for_damage_nor_damage_for_a_torn_tail() {
-    let cases = from_env("KVD_TAIL_CASES").unwrap_or(20_000);
-    let mut seed = from_env("KVD_TAIL_SEED").unwrap_or(1);
+/// Judges so many damages; says of each that is judged wrongly why.
+fn judge(cases: u64, mut seed: u64) -> (Counts, Vec<String>) {
     let mut counts = Counts::default();
+    let mut wrong = Vec::new();
     while counts.torn + counts.corrupt + counts.flipped_above < cases {
         let mut rng = SimRng::new(seed);
         let ended = end(seed, &mut rng);
@@ -252,7 +252,7 @@ fn a_torn_tail_is_never_taken_for_damage_nor_damage_for_a_torn_tail() {
             }
             if let Some(what) = ended.misjudged(damage, &bytes) {
                 counts.misjudged += 1;
-                println!("seed {seed}, case {case}: {what}");
+                wrong.push(format!("seed {seed}, case {case}: {what}"));
             }
             if case % 50 == 0 {
                 counts.opened += 1;
@@ -264,8 +264,15 @@ fn a_torn_tail_is_never_taken_for_damage_nor_damage_for_a_torn_tail() {
         }
         seed += 1;
     }
+    (counts, wrong)
+}
+
+#[test]
+fn a_torn_tail_is_never_taken_for_damage_nor_damage_for_a_torn_tail() {
+    let cases = from_env("KVD_TAIL_CASES").unwrap_or(20_000);
+    let (counts, wrong) = judge(cases, from_env("KVD_TAIL_SEED").unwrap_or(1));
     println!("{counts:#?}");
-    assert_eq!(counts.misjudged, 0);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
         counts.torn > cases / 10 && counts.corrupt > cases / 10,
         "{counts:?}"
@@ -274,4 +281,12 @@ fn a_torn_tail_is_never_taken_for_damage_nor_damage_for_a_torn_tail() {
         counts.flipped_above > cases / 10 && counts.opened > 0,
         "{counts:?}"
     );
+}
+
+#[test]
+fn a_build_that_takes_any_bad_checksum_for_the_end_misjudges() {
+    let broken = || judge(500, 1);
+    let (counts, wrong) = kvcore::base::broken::with(Build::TruncateOnAnyBadCrc, broken);
+    assert!(counts.misjudged > counts.corrupt / 2, "{counts:?}");
+    println!("caught: {}", wrong[0]);
 }
