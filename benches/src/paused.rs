@@ -24,8 +24,6 @@ use crate::results::{Column, Results, Row, Table, Wanted};
 use crate::setup::{Report, SetupArgs, seconds};
 use round::{Plan, Round};
 
-/// What the watcher may add to the daemon's own memory.
-const MORE_MIB: f64 = 8.0;
 const MIB: f64 = (1 << 20) as f64;
 
 #[derive(Args, Clone, Debug)]
@@ -42,6 +40,9 @@ pub(crate) struct PausedArgs {
     /// MiB of changes that the daemon may keep for its watchers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     budget: u32,
+    /// MiB that the watcher may add to what the daemon has resident.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    more: u32,
     /// Rounds.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &PausedArgs) -> Result<Report> {
         "resident: the daemon's own memory (RssAnon), without pages of files; watch bytes: kvd_watch_ring_bytes; both \
          sampled, the most is shown",
     );
-    goals(&mut results, &rounds, args.budget);
+    goals(&mut results, &rounds, args);
     results.tables.push(table(&rounds));
     Ok(results.into_report(Report::default()))
 }
@@ -102,12 +103,12 @@ fn name(watched: bool) -> &'static str {
     }
 }
 
-fn goals(results: &mut Results, rounds: &Rounds, budget: u32) {
+fn goals(results: &mut Results, rounds: &Rounds, args: &PausedArgs) {
     let of = |figure: &dyn Fn(&(Round, Round)) -> f64| rounds.iter().map(figure).collect();
-    let bytes = of(&|(_, with)| with.seen.watch_bytes / MIB / f64::from(budget));
+    let bytes = of(&|(_, with)| with.seen.watch_bytes / MIB / f64::from(args.budget));
     let wanted = Some(Wanted::AtMost(1.0));
     results.goal("watch bytes, at most / budget", bytes, wanted);
-    let wanted = Some(Wanted::AtMost(MORE_MIB));
+    let wanted = Some(Wanted::AtMost(f64::from(args.more)));
     let what = "MiB resident while it is paused, at most: with the watcher - without";
     let more = of(&|(without, with)| (with.seen.paused - without.seen.paused) / MIB);
     results.goal(what, more, wanted);
