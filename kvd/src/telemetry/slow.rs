@@ -1,5 +1,5 @@
 //! Operations that took longer than `telemetry.slow_operation`: a line each, with the parts
-//! of their time, counts, and the newest of them for who asks ([`recent`]).
+//! of their time, counts, and the newest of them for who asks (`recent`).
 //!
 //! ```text
 //! begun ── checks ──► admitted ── locks, evaluation, apply ──► applied ──► in the file ──► told
