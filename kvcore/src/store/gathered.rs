@@ -24,10 +24,6 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) fn is_empty(&self) -> bool {
-        self.entered.is_empty()
-    }
-
     pub(super) fn add(&mut self, entered: &mut Vec<Key>, left: &mut Vec<Key>) {
         self.entered.append(entered);
         self.left.append(left);

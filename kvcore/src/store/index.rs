@@ -20,6 +20,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gathered::Gathered;
 use super::short::Key;
@@ -40,6 +41,8 @@ type Keys = BTreeSet<Key>;
 pub(super) struct Index {
     partitions: Vec<ReadWrite<Keys>>,
     gathered: Vec<Lock<Gathered>>,
+    /// Some are not in order yet: for an assertion only.
+    unordered: AtomicBool,
 }
 
 /// Which partition the keys of a shard are in.
@@ -54,6 +57,7 @@ impl Index {
                 .map(|_| ReadWrite::new(Keys::new()))
                 .collect(),
             gathered: (0..PARTITIONS).map(|_| Lock::default()).collect(),
+            unordered: AtomicBool::new(false),
         }
     }
 
@@ -62,6 +66,7 @@ impl Index {
         let at = partition(shard);
         let _held = Rank::Leaf(at).hold();
         lock(&self.gathered[at]).add(&mut entered, &mut left);
+        self.unordered.store(true, Ordering::Relaxed);
     }
 
     /// Puts the gathered keys in order, with so many threads.
@@ -73,6 +78,7 @@ impl Index {
             }
             self.order_some(0, threads);
         });
+        self.unordered.store(false, Ordering::Relaxed);
     }
 
     fn order_some(&self, first: usize, step: usize) {
@@ -114,7 +120,7 @@ impl Index {
         mut each: impl FnMut(&[u8]) -> bool,
     ) -> bool {
         debug_assert!(
-            self.gathered.iter().all(|keys| lock(keys).is_empty()),
+            !self.unordered.load(Ordering::Relaxed),
             "keys are walked before they are in order"
         );
         let Some(bounds) = bounds(range, after, reverse) else {
