@@ -96,6 +96,17 @@ impl Rig {
         self.store.publish_snapshot(draft).expect("published");
     }
 
+    /// So many snapshots, each after a segment and a half.
+    fn snapshots(&mut self, count: u32) {
+        for _ in 0..count {
+            for _ in 0..3 {
+                self.store.fill_spares();
+                assert!(self.fill());
+            }
+            self.snapshot();
+        }
+    }
+
     /// Something was given up, and writes are taken again.
     fn goes_on(&mut self) {
         assert!(self.store.make_room());
@@ -109,13 +120,7 @@ impl Rig {
 fn log_for_late_readers_goes_first_and_then_the_older_snapshot() {
     let disk = SimDisk::new(3);
     let mut rig = Rig::open(&disk);
-    for _ in 0..4 {
-        for _ in 0..3 {
-            rig.store.fill_spares();
-            assert!(rig.fill());
-        }
-        rig.snapshot();
-    }
+    rig.snapshots(4);
     let before = rig.store.status();
     assert_eq!(before.snapshots.len(), 2);
     assert_eq!(
@@ -231,7 +236,7 @@ fn fill_by_others(disk: &SimDisk) {
         disk.remove(&spare.name).expect("removed");
     }
     disk.sync_dir().expect("synced");
-    disk.set_capacity(Some(disk.allocated()));
+    take_all(disk);
 }
 
 #[test]
@@ -274,13 +279,7 @@ fn a_store_that_filled_the_disk_starts_again_and_again_and_can_be_read() {
 fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
     let disk = SimDisk::new(6);
     let mut rig = Rig::open(&disk);
-    for _ in 0..3 {
-        for _ in 0..3 {
-            rig.store.fill_spares();
-            assert!(rig.fill());
-        }
-        rig.snapshot();
-    }
+    rig.snapshots(3);
     rig.store.fill_spares();
     assert!(rig.fill());
     let before = rig.store.status();

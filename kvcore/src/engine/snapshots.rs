@@ -176,11 +176,14 @@ impl Snapshots {
     /// Makes one before the log is closed, if the options say so and anything has changed.
     /// Without it the next start is as good, and only slower.
     pub(super) fn make_at_close(&self) {
+        if self.options.at_close.is_zero() {
+            return;
+        }
         let now = self.environment.clock.instant();
         *self.closing_until.lock() = Some(now + self.options.at_close);
         // One that is on its way gives up, or is this one.
         drop(self.one.lock());
-        if self.options.at_close.is_zero() || self.is_newest() {
+        if self.is_newest() {
             return;
         }
         match self.make() {
