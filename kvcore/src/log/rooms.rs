@@ -24,7 +24,8 @@ pub const TO_CLOSE: usize = 1;
 /// What giving up log and snapshots may use.
 const FOR_RELIEF: usize = 2;
 /// How much longer than the last MANIFEST the next one may be, in bytes.
-const GROWTH: u64 = 8 << 10;
+const GROWTH: u64 = 2 * BLOCK;
+const BLOCK: u64 = 4 << 10;
 
 /// What a new MANIFEST is for: how many rooms it has to leave to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,14 @@ struct Room {
     bytes: u64,
 }
 
+impl Inner {
+    /// One that leaves less than half of the growth to the next MANIFEST.
+    fn too_small(&self) -> Option<usize> {
+        let bytes = (self.longest + GROWTH / 2).next_multiple_of(BLOCK);
+        self.ready.iter().position(|room| room.bytes < bytes)
+    }
+}
+
 impl Rooms {
     pub fn new(disk: Arc<dyn Disk>, spares: usize) -> Self {
         Self {
@@ -75,26 +84,27 @@ impl Rooms {
     /// the lock, so it is not held while the disk works.
     pub fn fill(&self) -> io::Result<()> {
         loop {
-            let (small, number, bytes) = {
-                let mut inner = self.inner.lock();
-                let bytes = (inner.longest + GROWTH).next_multiple_of(4096);
-                let small = inner.ready.iter().position(|room| room.bytes < bytes);
-                let small = small.and_then(|at| inner.ready.remove(at));
-                let all = inner.ready.len() >= self.spares + TO_CLOSE + FOR_RELIEF;
-                if small.is_none() && all {
+            let (name, bytes) = {
+                let inner = self.inner.lock();
+                let missing = inner.ready.len() < self.spares + TO_CLOSE + FOR_RELIEF;
+                if !missing && inner.too_small().is_none() {
                     return Ok(());
                 }
-                (small, inner.numbered + 1, bytes)
+                let bytes = (inner.longest + GROWTH).next_multiple_of(BLOCK);
+                (room_name(inner.numbered + 1), bytes)
+            };
+            self.disk.reserve(&name, bytes)?;
+            let small = {
+                let mut inner = self.inner.lock();
+                inner.numbered += 1;
+                inner.ready.push_back(Room { name, bytes });
+                // Not before there is a better one: what it occupied could be taken.
+                let small = inner.too_small();
+                small.and_then(|at| inner.ready.remove(at))
             };
             if let Some(small) = small {
                 self.disk.remove(&small.name)?;
-                continue;
             }
-            let name = room_name(number);
-            self.disk.reserve(&name, bytes)?;
-            let mut inner = self.inner.lock();
-            inner.numbered = number;
-            inner.ready.push_back(Room { name, bytes });
         }
     }
 
@@ -166,5 +176,26 @@ mod tests {
         disk.set_capacity(None);
         rooms.fill().unwrap();
         assert_eq!(rooms.ready(), 5);
+    }
+
+    #[test]
+    fn a_room_that_is_too_small_stays_until_there_is_a_better_one() {
+        let disk = SimDisk::new(1);
+        let rooms = Rooms::new(Arc::new(disk.clone()), 2);
+        rooms.fill().unwrap();
+        // All are too small for what may come after this one.
+        rooms.replace(Rank::Vital, &[1; 7000]).unwrap();
+        for _ in 0..10 {
+            // Somebody else takes what is given back.
+            disk.set_capacity(Some(disk.allocated()));
+            assert!(is_full(&rooms.fill().unwrap_err()));
+            assert_eq!(rooms.ready(), 5);
+        }
+        rooms.replace(Rank::Vital, &[2; 7000]).unwrap();
+        disk.set_capacity(None);
+        rooms.fill().unwrap();
+        assert_eq!(rooms.ready(), 5);
+        disk.set_capacity(Some(disk.allocated()));
+        rooms.replace(Rank::Vital, &[3; 15_000]).unwrap();
     }
 }
