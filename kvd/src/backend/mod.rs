@@ -174,6 +174,8 @@ pub trait Store: Clone + Send + Sync + 'static {
         patience: Patience,
     ) -> impl Future<Output = Result<RangeDeleted, Error>> + Send;
 
+    /// These keys are about to be read or written one by one: a hint, which may be ignored.
+    fn expect<'a>(&self, _keys: impl Iterator<Item = &'a [u8]>) {}
     /// When the record ends, in ms since the Unix epoch; 0 is never.
     fn expires_at_ms(&self, record: &Record) -> u64;
     /// How many requests with an id are remembered, and for how long.

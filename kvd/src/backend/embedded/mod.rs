@@ -360,6 +360,10 @@ impl Store for Embedded {
         Ok(deleted.await?.into())
     }
 
+    fn expect<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        self.0.expect(keys);
+    }
+
     fn expires_at_ms(&self, record: &Record) -> u64 {
         self.0.expires_at_ms(record)
     }
