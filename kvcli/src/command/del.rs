@@ -190,11 +190,11 @@ impl output::Report for Report {
                     if reply.deleted {
                         object.insert("revision".into(), reply.revision.into());
                         if self.previous && !self.replayed {
-                            let previous = other_object(reply.previous.as_ref());
+                            let previous = other_object(reply.previous.as_deref());
                             object.insert("previous".into(), previous);
                         }
                     } else if self.conditional {
-                        let current = other_object(reply.current.as_ref());
+                        let current = other_object(reply.current.as_deref());
                         object.insert("current".into(), current);
                     }
                 }
@@ -257,7 +257,7 @@ impl output::Report for Report {
                 Err(refusal) => Some(format!("{key}: {refusal}")),
                 Ok(_) if self.previous && self.replayed => Some(not_repeated(&key)),
                 Ok(reply) if self.conditional && !reply.deleted => {
-                    let stands = stands(&key, reply.current.as_ref());
+                    let stands = stands(&key, reply.current.as_deref());
                     Some(format!("not deleted: {stands}"))
                 }
                 Ok(_) => None,

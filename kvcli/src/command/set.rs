@@ -191,11 +191,11 @@ impl output::Report for Report {
                 insert_numbers(&mut object, record);
             }
             if self.previous && !self.reply.replayed {
-                let previous = other_object(self.reply.previous.as_ref());
+                let previous = other_object(self.reply.previous.as_deref());
                 object.insert("previous".into(), previous);
             }
         } else {
-            let current = other_object(self.reply.current.as_ref());
+            let current = other_object(self.reply.current.as_deref());
             object.insert("current".into(), current);
         }
         insert_replayed(&mut object, self.reply.replayed);
@@ -248,7 +248,7 @@ impl output::Report for Report {
         if self.reply.applied {
             return Vec::new();
         }
-        let stands = stands(&show(&self.key), self.reply.current.as_ref());
+        let stands = stands(&show(&self.key), self.reply.current.as_deref());
         vec![format!("not set: {stands}")]
     }
 }

@@ -363,15 +363,16 @@ pub(crate) fn item_weight(item: &v1::BatchWriteOperation) -> usize {
 }
 
 fn result_weight(result: &OpResult) -> usize {
-    let record = |record: &Option<v1::Record>| {
-        record
-            .as_ref()
-            .map_or(0, |record| record.key.len() + record.value.len())
+    let record = |record: Option<&v1::Record>| {
+        record.map_or(0, |record| record.key.len() + record.value.len())
+    };
+    let either = |one: &Option<Box<_>>, other: &Option<Box<_>>| {
+        record(one.as_deref()) + record(other.as_deref())
     };
     match result {
-        OpResult::Get(reply) => record(&reply.record),
-        OpResult::Set(reply) => record(&reply.previous) + record(&reply.current),
-        OpResult::Delete(reply) => record(&reply.previous) + record(&reply.current),
+        OpResult::Get(reply) => record(reply.record.as_ref()),
+        OpResult::Set(reply) => either(&reply.previous, &reply.current),
+        OpResult::Delete(reply) => either(&reply.previous, &reply.current),
         other => other.encoded_len(),
     }
 }

@@ -81,7 +81,7 @@ impl Change for v1::SetRequest {
 
     fn reply<S: Store>(&self, store: &S, outcome: &Outcome) -> v1::SetResponse {
         let numbers = |record| convert::numbers(store, record);
-        let full = |record| convert::record(store, self.key.clone(), record);
+        let full = |record| Box::new(convert::record(store, self.key.clone(), record));
         let record = outcome.record.as_ref();
         let (record, current) = applied(outcome, record);
         v1::SetResponse {
@@ -109,7 +109,7 @@ impl Change for v1::DeleteRequest {
     }
 
     fn reply<S: Store>(&self, store: &S, outcome: &Outcome) -> v1::DeleteResponse {
-        let full = |record| convert::record(store, self.key.clone(), record);
+        let full = |record| Box::new(convert::record(store, self.key.clone(), record));
         let (_, current) = applied(outcome, outcome.record.as_ref());
         v1::DeleteResponse {
             header: None,

@@ -88,7 +88,7 @@ impl State {
         if !self.holds(&request.key, request.condition.as_ref()) {
             return Ok(v1::SetResponse {
                 header: Some(self.header()),
-                current: old,
+                current: old.map(Box::new),
                 ..Default::default()
             });
         }
@@ -99,7 +99,7 @@ impl State {
             applied: true,
             revision: self.revision,
             record: Some(record),
-            previous: old.filter(|_| request.return_previous),
+            previous: old.filter(|_| request.return_previous).map(Box::new),
             ..Default::default()
         })
     }
@@ -113,7 +113,7 @@ impl State {
         if !self.holds(&request.key, request.condition.as_ref()) {
             return Ok(v1::DeleteResponse {
                 header: Some(self.header()),
-                current: self.records.get(&request.key).cloned(),
+                current: self.records.get(&request.key).cloned().map(Box::new),
                 ..Default::default()
             });
         }
@@ -125,7 +125,7 @@ impl State {
             header: Some(self.header()),
             deleted,
             revision,
-            previous: old.filter(|_| request.return_previous),
+            previous: old.filter(|_| request.return_previous).map(Box::new),
             ..Default::default()
         })
     }

@@ -78,7 +78,7 @@ impl<S: Store> Encoder<'_, S> {
                 applied: true,
                 revision: self.revision,
                 record: self.numbers(record.as_ref()),
-                previous: self.full(&set.key, previous.as_ref()),
+                previous: self.full(&set.key, previous.as_ref()).map(Box::new),
                 replayed: self.replayed,
                 ..v1::SetResponse::default()
             }),
@@ -86,7 +86,7 @@ impl<S: Store> Encoder<'_, S> {
                 Item::Delete(v1::DeleteResponse {
                     deleted: *deleted,
                     revision: self.revision_if(*deleted),
-                    previous: self.full(&delete.key, previous.as_ref()),
+                    previous: self.full(&delete.key, previous.as_ref()).map(Box::new),
                     replayed: self.replayed,
                     ..v1::DeleteResponse::default()
                 })

@@ -56,7 +56,8 @@ pub(super) fn item(change: &Change, show: bool, answer: &Answer) -> Item {
     };
     let (applied, revision, replayed) = (*applied, signed(*revision), *replayed);
     let record = record.as_ref();
-    let previous = previous.as_ref().filter(|_| show).map(full);
+    let boxed = |record| Box::new(full(record));
+    let previous = previous.as_ref().filter(|_| show).map(boxed);
     match &change.action {
         Action::Set { .. } => Item::Set(v1::SetResponse {
             header: None,
@@ -64,7 +65,7 @@ pub(super) fn item(change: &Change, show: bool, answer: &Answer) -> Item {
             revision,
             record: record.filter(|_| applied).map(numbers),
             previous,
-            current: record.filter(|_| !applied).map(full),
+            current: record.filter(|_| !applied).map(boxed),
             replayed,
         }),
         Action::Delete => Item::Delete(v1::DeleteResponse {
@@ -72,7 +73,7 @@ pub(super) fn item(change: &Change, show: bool, answer: &Answer) -> Item {
             deleted: applied,
             revision,
             previous,
-            current: record.filter(|_| !applied).map(full),
+            current: record.filter(|_| !applied).map(boxed),
             replayed,
         }),
         Action::Increment(_) => Item::Increment(v1::IncrementResponse {
@@ -186,14 +187,14 @@ impl Steps {
                 applied: true,
                 revision: self.revision,
                 record: record.as_ref().map(numbers),
-                previous: previous.as_ref().map(full),
+                previous: previous.as_ref().map(full).map(Box::new),
                 replayed,
                 ..v1::SetResponse::default()
             }),
             (_, Done::Delete { deleted, previous }) => Step::Delete(v1::DeleteResponse {
                 deleted: *deleted,
                 revision: self.revision_if(*deleted),
-                previous: previous.as_ref().map(full),
+                previous: previous.as_ref().map(full).map(Box::new),
                 replayed,
                 ..v1::DeleteResponse::default()
             }),

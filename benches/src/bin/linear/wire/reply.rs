@@ -112,9 +112,9 @@ fn beside(record: Option<&v1::Record>) -> Beside {
 
 pub(super) fn was_set(reply: &v1::SetResponse, previous: bool) -> Result<Answer, String> {
     let shown = match (reply.applied, previous) {
-        (true, true) => beside(reply.previous.as_ref()),
+        (true, true) => beside(reply.previous.as_deref()),
         (true, false) => Beside::NotAsked,
-        (false, _) => beside(reply.current.as_ref()),
+        (false, _) => beside(reply.current.as_deref()),
     };
     let meta = reply.record.as_ref().map(numbers);
     let fits = reply.applied == meta.is_some();
@@ -128,10 +128,10 @@ pub(super) fn was_deleted(
     revision: i64,
 ) -> Result<Answer, String> {
     if !reply.deleted {
-        return Ok(Answer::Delete(None, beside(reply.current.as_ref())));
+        return Ok(Answer::Delete(None, beside(reply.current.as_deref())));
     }
     let shown = if previous {
-        beside(reply.previous.as_ref())
+        beside(reply.previous.as_deref())
     } else {
         Beside::NotAsked
     };
