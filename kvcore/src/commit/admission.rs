@@ -25,8 +25,8 @@ use crate::log::ledger::NoRoom;
 use crate::log::segment::{COMMIT_ALIGN, MARK_ROOM};
 use crate::log::writer::LogState;
 
-/// Numbers that may be drawn beyond the durable revision before admission waits:
-/// the jump, less what may be in flight.
+/// Numbers that may be logged beyond the durable revision before admission waits: the jump,
+/// less what may be in flight, which is drawn and not yet logged.
 const DISTANCE_MAX: u64 = Revision::JUMP - (1 << 20);
 
 /// What one unit costs.
@@ -236,8 +236,10 @@ impl Gate {
             self.unit_max
         );
         self.state.check(&self.log.watermark)?;
+        // Of the log's positions and not of the next number: every commit changes that one.
         let durable = self.log.watermark.durable();
-        if self.sequencer.next().0 - durable.0 >= DISTANCE_MAX {
+        let logged = self.log.watermark.logged();
+        if logged.0.saturating_sub(durable.0) >= DISTANCE_MAX {
             self.log.watermark.want_sync(self.sequencer.newest());
             return Ok(None);
         }

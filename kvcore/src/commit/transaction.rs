@@ -188,7 +188,7 @@ impl Core {
             previous: step.current,
             value: counter,
             revealed: revision,
-            store_revision: self.sequencer.newest(),
+            store_revision: revision,
             replayed: false,
         }))
     }

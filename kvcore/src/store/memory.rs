@@ -39,7 +39,10 @@ impl Memory {
     /// what shrinks or stays is always accepted.
     pub fn exchange(&self, old: u64, new: u64) -> Result<(), MemoryFull> {
         if new <= old {
-            self.used.fetch_sub(old - new, Ordering::Relaxed);
+            // A value of the same size is common, and every thread changes this counter.
+            if new < old {
+                self.used.fetch_sub(old - new, Ordering::Relaxed);
+            }
             return Ok(());
         }
         let growth = new - old;
