@@ -8,7 +8,7 @@ use kvcore::base::entropy::SeededEntropy;
 use kvcore::disk::{Disk as _, SimDisk};
 use kvcore::engine::open::LogWriter;
 use kvcore::log::writer::Turn;
-use kvcore::{Engine, EngineState, Environment, KeyRange, Mutation, Options};
+use kvcore::{Engine, EngineState, Environment, KeyRange, Mutation, OpenError, Options};
 
 struct Rig {
     store: Engine,
@@ -304,6 +304,79 @@ fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
     let rig = Rig::open(&disk);
     let back = rig.store.hash(&KeyRange::all()).expect("read").value;
     assert_eq!(back, there);
+}
+
+fn try_open(disk: &SimDisk, seed: u64) -> Result<(Engine, LogWriter), OpenError> {
+    let environment = Environment {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::<ManualClock>::default(),
+        entropy: Arc::new(SeededEntropy::new(seed)),
+    };
+    Engine::open_manual(options(), &environment)
+}
+
+/// A start on a full disk whose power goes after `cut` operations: whether it came to its end
+/// before, and what the cut leaves on a disk that is as full.
+fn cut_start(disk: &SimDisk, cut: u64, seed: u64) -> (bool, SimDisk) {
+    let disk = disk.kill();
+    fill_by_others(&disk);
+    let capacity = disk.allocated();
+    disk.cut_power_after(cut);
+    let opened = try_open(&disk, seed);
+    let whole = opened.is_ok() && !disk.power_is_cut();
+    drop(opened);
+    let left = disk.crash(seed);
+    left.set_capacity(Some(capacity));
+    (whole, left)
+}
+
+#[test]
+fn a_start_that_gives_something_up_may_be_cut_anywhere() {
+    let disk = SimDisk::new(8);
+    let mut rig = Rig::open(&disk);
+    rig.snapshots(3);
+    rig.store.fill_spares();
+    assert!(rig.fill());
+    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
+    let newest = rig.store.store_revision();
+    rig.store.watermark().want_sync(newest);
+    rig.turn();
+    drop(rig);
+    let content = |store: &Engine| store.hash(&KeyRange::all()).expect("read").value;
+    let (mut cut, mut refused) = (0, 0);
+    loop {
+        let mut whole = false;
+        for seed in 1..=4 {
+            let (came_to_its_end, left) = cut_start(&disk, cut, seed * 1000 + cut);
+            whole = came_to_its_end;
+            let case = format!("cut {cut}, seed {seed}");
+            let (store, _) = try_open(&left.kill(), seed).expect(&case);
+            assert_eq!(content(&store), there, "{case}");
+            // Somebody else has taken what the start before gave up.
+            let taken = left.kill();
+            take_all(&taken);
+            match try_open(&taken, seed) {
+                Ok((store, _)) => assert_eq!(content(&store), there, "{case}, taken"),
+                Err(OpenError::Io { what, .. }) if what.contains("prepare the log segment") => {
+                    refused += 1;
+                }
+                Err(error) => panic!("{case}, taken: {error}"),
+            }
+            let back = taken.kill();
+            back.set_capacity(None);
+            let (store, _) = try_open(&back, seed).expect(&case);
+            assert_eq!(content(&store), there, "{case}, with room again");
+        }
+        if whole {
+            break;
+        }
+        cut += 1;
+    }
+    assert!(cut > 20, "{cut} operations make no start");
+    assert!(
+        refused > 0,
+        "no cut fell between what was given up and its use"
+    );
 }
 
 /// The pair of clocks that a jump is noted with is worth no poisoned log: a full disk has no

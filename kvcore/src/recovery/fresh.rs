@@ -132,6 +132,7 @@ pub fn create(
 /// The MANIFEST that makes the new segment count.
 pub fn manifest_after(before: &Manifest, plan: &Plan) -> Manifest {
     let mut manifest = before.clone();
+    manifest.generation += 1;
     manifest.newest_segment = plan.sequence;
     manifest.first_segment = manifest.first_segment.clamp(1, plan.sequence);
     manifest.durable = Revision(plan.numbering.next.0 - 1);

@@ -6,7 +6,7 @@ use super::base::{Base, DamagedSnapshot, load_base};
 use super::classify::{self, Tail};
 use super::error::OpenError;
 use super::fresh::{self, Numbering, Plan};
-use super::relief;
+use super::relief::{self, LeftRooms};
 use super::replay::{Segment, Target, replay};
 use super::summary::{LoadProgress, RecoverySummary};
 use super::survey::{SegmentFound, Survey, read_whole, survey};
@@ -110,6 +110,7 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
         ..RecoverySummary::default()
     };
     let summary = tidy(disk, &found, newest, &end, summary)?;
+    let mut rooms = LeftRooms::keep_few(disk, found.rooms.clone())?;
     let clock = resumed_clock(environment, manifest, &end);
     let salt = environment
         .entropy
@@ -118,21 +119,17 @@ pub fn load(loading: &Loading<'_>) -> Result<Loaded, OpenError> {
     let plan = plan(newest, &end, base, manifest.clean, pair(&clock), salt);
     if broken::is(broken::Build::AppendToRecoveredTail) {
         let read = (&found.segments[..], &end);
-        return resume(environment, read, manifest, &plan, summary, clock);
+        return resume(environment, read, manifest, &plan, rooms, summary, clock);
     }
     let mut manifest = manifest.clone();
     let old = (newest, end.walk.end, &end.tail);
-    let active = relief::first_segment((disk, spares), &mut manifest, base, old, &plan)?;
+    let active =
+        relief::first_segment((disk, spares, &mut rooms), &mut manifest, base, old, &plan)?;
     let next = fresh::manifest_after(&manifest, &plan);
-    publish(
-        environment,
-        next,
-        &plan,
-        &found.segments,
-        active,
-        summary,
-        clock,
-    )
+    rooms.publish(&next)?;
+    rooms.remove()?;
+    let read = &found.segments;
+    Ok(loaded(next, &plan, read, active, summary, clock))
 }
 
 /// Removes what nobody needs, and keeps a copy of a torn tail.
@@ -182,30 +179,25 @@ fn pair(clock: &EngineClock) -> ClockPair {
     ClockPair { engine_ms, wall_ms }
 }
 
-fn publish(
-    environment: &Environment,
-    mut manifest: Manifest,
+fn loaded(
+    manifest: Manifest,
     plan: &Plan,
     segments: &[SegmentFound],
     active: ActiveSegment,
     summary: RecoverySummary,
     clock: Arc<EngineClock>,
-) -> Result<Loaded, OpenError> {
-    let disk = &environment.disk;
-    manifest.generation += 1;
-    disk.replace(crate::format::names::MANIFEST, &manifest.encode())
-        .map_err(OpenError::io("cannot publish MANIFEST"))?;
+) -> Loaded {
     let there = segments
         .iter()
         .filter(|segment| segment.header.sequence >= manifest.first_segment);
-    Ok(Loaded {
+    Loaded {
         clock,
         active,
         numbering: plan.numbering,
         summary,
         catalog: catalog(there, plan),
         manifest,
-    })
+    }
 }
 
 fn catalog<'a>(segments: impl Iterator<Item = &'a SegmentFound>, plan: &Plan) -> Catalog {
@@ -228,6 +220,7 @@ fn resume(
     (segments, end): (&[SegmentFound], &End),
     manifest: &Manifest,
     plan: &Plan,
+    mut rooms: LeftRooms,
     summary: RecoverySummary,
     clock: Arc<EngineClock>,
 ) -> Result<Loaded, OpenError> {
@@ -243,7 +236,9 @@ fn resume(
         sequence: newest.header.sequence,
         ..*plan
     };
-    publish(environment, next, &plan, segments, active, summary, clock)
+    rooms.publish(&next)?;
+    rooms.remove()?;
+    Ok(loaded(next, &plan, segments, active, summary, clock))
 }
 
 /// A store that never was: its first segment, then the MANIFEST that makes it one.

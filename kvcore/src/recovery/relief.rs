@@ -5,12 +5,16 @@
 //!
 //! ```text
 //!  1 a segment that an earlier run has prepared
-//!  2 temporaries, and rooms for MANIFESTs                       (gone before this)
+//!  2 temporaries, and rooms for MANIFESTs but for a few         (gone before this)
 //!  3 the unused end of the newest segment, which nobody appends to any more
 //!  4 log and snapshots that this start did not need: MANIFEST first, then the files
+//!  5 a room more
 //! ```
-//! 3 needs no MANIFEST: what is given back reads as the zeros that it was.
+//! 3 needs no MANIFEST: what is given back reads as the zeros that it was. The MANIFESTs of a
+//! start take [`LeftRooms`] where there is no block for a new file: the power may have gone
+//! after somebody else had taken what was given back, and before the first of them.
 
+use std::io;
 use std::sync::Arc;
 
 use super::base::Base;
@@ -25,27 +29,92 @@ use crate::log::rooms::is_full;
 use crate::log::segment::ActiveSegment;
 use crate::log::spares::Spares;
 
+/// For what is given up, and for the segment.
+const MANIFESTS: usize = 2;
+
+/// Rooms for MANIFESTs that an earlier run has left. They are nobody's once this start's
+/// MANIFEST stands: [`LeftRooms::remove`].
+#[derive(Debug)]
+pub struct LeftRooms {
+    disk: Arc<dyn Disk>,
+    names: Vec<String>,
+}
+
+impl LeftRooms {
+    /// Removes all but as many as a start can need.
+    pub fn keep_few(disk: &Arc<dyn Disk>, mut names: Vec<String>) -> Result<Self, OpenError> {
+        let surplus = names.split_off(names.len().min(MANIFESTS));
+        let kept = Self {
+            disk: disk.clone(),
+            names,
+        };
+        surplus.iter().try_for_each(|name| kept.remove_one(name))?;
+        Ok(kept)
+    }
+
+    /// Replaces MANIFEST by a new file, or in a room if there is no space for one.
+    pub fn publish(&mut self, manifest: &Manifest) -> Result<(), OpenError> {
+        let bytes = manifest.encode();
+        let mut published = self.disk.replace(MANIFEST, &bytes);
+        // One that a power cut has left is no file of the right size, or has no blocks.
+        while let Err(error) = &published
+            && (is_full(error) || error.kind() == io::ErrorKind::InvalidInput)
+            && let Some(room) = self.names.pop()
+        {
+            published = self.disk.replace_with(&room, MANIFEST, &bytes);
+        }
+        published.map_err(OpenError::io("cannot publish MANIFEST"))
+    }
+
+    /// Gives the space of one back, unless it is the last.
+    fn give_back(&mut self) -> Result<bool, OpenError> {
+        if self.names.len() < MANIFESTS {
+            return Ok(false);
+        }
+        let room = self.names.pop().unwrap_or_default();
+        self.remove_one(&room)?;
+        Ok(true)
+    }
+
+    /// Removes them all.
+    pub fn remove(self) -> Result<(), OpenError> {
+        self.names.iter().try_for_each(|name| self.remove_one(name))
+    }
+
+    fn remove_one(&self, name: &str) -> Result<(), OpenError> {
+        let removed = self.disk.remove(name);
+        removed.map_err(OpenError::io(format!("cannot remove {name}")))
+    }
+}
+
 /// Creates the segment of the plan; `manifest` names what is still there then. `newest` is the
 /// segment that was it, with where it ends.
 pub fn first_segment(
-    (disk, spares): (&Arc<dyn Disk>, &Spares),
+    (disk, spares, rooms): (&Arc<dyn Disk>, &Spares, &mut LeftRooms),
     manifest: &mut Manifest,
     base: Base,
     (newest, end, tail): (&SegmentFound, u64, &Tail),
     plan: &Plan,
 ) -> Result<ActiveSegment, OpenError> {
     fresh::give_back(disk, &newest.name, end, tail);
-    match fresh::create(disk, spares, manifest, plan) {
-        Err(OpenError::Io { source, .. }) if is_full(&source) && give_up(disk, manifest, base)? => {
-            fresh::create(disk, spares, manifest, plan)
+    loop {
+        match fresh::create(disk, spares, manifest, plan) {
+            Err(OpenError::Io { source, .. })
+                if is_full(&source)
+                    && (give_up(disk, rooms, manifest, base)? || rooms.give_back()?) => {}
+            made => return made,
         }
-        made => made,
     }
 }
 
 /// Leaves to the MANIFEST what this start was made from, and removes the rest. False: there
 /// is nothing else.
-fn give_up(disk: &Arc<dyn Disk>, manifest: &mut Manifest, base: Base) -> Result<bool, OpenError> {
+fn give_up(
+    disk: &Arc<dyn Disk>,
+    rooms: &mut LeftRooms,
+    manifest: &mut Manifest,
+    base: Base,
+) -> Result<bool, OpenError> {
     let mut next = manifest.clone();
     next.generation += 1;
     next.snapshots
@@ -60,8 +129,7 @@ fn give_up(disk: &Arc<dyn Disk>, manifest: &mut Manifest, base: Base) -> Result<
     if garbage.is_empty() {
         return Ok(false);
     }
-    disk.replace(MANIFEST, &next.encode())
-        .map_err(OpenError::io("cannot publish MANIFEST"))?;
+    rooms.publish(&next)?;
     *manifest = next;
     tracing::warn!(
         files = garbage.len(),

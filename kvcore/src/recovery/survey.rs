@@ -38,6 +38,8 @@ pub struct Survey {
     /// cut short, to be replaced.
     pub unborn: Option<u64>,
     pub temporaries: Vec<String>,
+    /// Rooms for MANIFESTs.
+    pub rooms: Vec<String>,
     /// Segments and snapshots that the MANIFEST no longer names: left by a removal that was
     /// cut short, or by a snapshot that was not published.
     pub leftovers: Vec<String>,
@@ -49,6 +51,7 @@ pub struct Survey {
 pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
     let mut numbers = BTreeMap::new();
     let mut temporaries = Vec::new();
+    let mut rooms = Vec::new();
     let mut snapshots = Vec::new();
     let mut strangers = Vec::new();
     let mut has_manifest = false;
@@ -59,7 +62,8 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
         match FileName::parse(&entry.name) {
             FileName::Segment(number) => drop(numbers.insert(number, entry.len)),
             FileName::Manifest => has_manifest = true,
-            FileName::Temporary | FileName::Room(_) => temporaries.push(entry.name),
+            FileName::Temporary => temporaries.push(entry.name),
+            FileName::Room(_) => rooms.push(entry.name),
             FileName::Snapshot { .. } => snapshots.push(entry.name),
             FileName::Unknown => strangers.push(entry.name),
             _ => {}
@@ -85,6 +89,7 @@ pub fn survey(disk: &Arc<dyn Disk>) -> Result<Survey, OpenError> {
         segments,
         unborn,
         temporaries,
+        rooms,
         leftovers,
         strangers,
     })
