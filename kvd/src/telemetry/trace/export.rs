@@ -120,7 +120,7 @@ struct Exporter {
 
 impl Exporter {
     async fn run(mut self, mut stop: oneshot::Receiver<Instant>) {
-        let until = loop {
+        let until = 'running: loop {
             let pause = self.pause();
             let half_full = async {
                 // After a failure the pause is kept, however much there is.
@@ -131,7 +131,7 @@ impl Exporter {
             };
             tokio::select! {
                 biased;
-                until = &mut stop => break until.ok(),
+                until = &mut stop => break 'running until.ok(),
                 () = half_full => {}
                 () = sleep(pause) => {}
             }
@@ -139,6 +139,10 @@ impl Exporter {
                 let sent = timeout(self.inner.timeout, self.send(&batch)).await;
                 if !self.note(sent.unwrap_or_else(|_| Err(late())), &batch) {
                     break;
+                }
+                // A collector that is slow may never see the end of the queue.
+                if let Ok(until) = stop.try_recv() {
+                    break 'running Some(until);
                 }
             }
             self.tell_of_a_full_queue();
