@@ -67,13 +67,16 @@ fn capitalised(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// A value as TOML: numbers and truth values bare, everything else quoted, a number that
-/// begins with zeros too.
+/// A value as TOML: numbers and truth values bare, everything else quoted, a whole number
+/// that begins with zeros too.
 fn literal(value: &str) -> String {
     let bare = value
         .parse::<u64>()
         .is_ok_and(|number| number.to_string() == value)
-        || value.parse::<bool>().is_ok();
+        || value.parse::<bool>().is_ok()
+        || value
+            .split_once('.')
+            .is_some_and(|(whole, _)| whole == "0" && value.parse::<f64>().is_ok());
     if bare {
         value.to_owned()
     } else {

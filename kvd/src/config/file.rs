@@ -180,6 +180,7 @@ fn leaf_text(leaf: &DeValue<'_>) -> Result<String, String> {
     match leaf {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "")),
+        DeValue::Float(number) => Ok(number.as_str().replace('_', "")),
         DeValue::Boolean(value) => Ok(value.to_string()),
         DeValue::Array(items) => {
             let texts: Result<Vec<_>, _> = items

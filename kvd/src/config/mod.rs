@@ -7,6 +7,7 @@
 //! everything that is wrong.
 
 mod address;
+mod collector;
 pub mod document;
 mod file;
 mod load;
@@ -22,6 +23,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use address::{Address, Listen, ListenOrOff, Mode};
+pub use collector::Collector;
 pub use load::{Loaded, PROFILE_VARIABLE, Sources};
 pub use problem::{ConfigError, Problem};
 pub use settings::{Change, Setting, Settings, TABLE};

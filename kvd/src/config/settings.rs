@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{Listen, ListenOrOff, Mode};
+use super::collector::Collector;
 use super::value::{
-    Auto, Damaged, Io, Level, LogFormat, Size, SizeLimit, SuspectTail, Sync, Value,
+    Auto, Damaged, Io, Level, LogFormat, Ratio, Size, SizeLimit, SuspectTail, Sync, Value,
 };
 
 /// When another value of a setting takes effect.
@@ -211,4 +212,12 @@ settings! {
     /// How log lines are written: text or json to stderr, or to the journal with every
     /// field as a field of its own. auto: to the journal if stderr is connected to it, else text.
     "telemetry.log_format" => Restart log_format: LogFormat = "auto";
+    /// Where traces are sent to, with OTLP over gRPC: a collector, most often on port 4317,
+    /// or off. Only in a build with the feature otlp.
+    "telemetry.otlp_endpoint" => Restart otlp_endpoint: Collector = "off";
+    /// The share of calls that are traced, of those whose callers do not decide it by a
+    /// traceparent.
+    "telemetry.otlp_sample" => Live otlp_sample: Ratio = "0.01", "0" ..= "1";
+    /// How long the collector may take for one batch, and for all that is left at a stop.
+    "telemetry.otlp_timeout" => Restart otlp_timeout: Duration = "5s", "100ms" ..= "60s";
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::load::variable;
-use super::value::{Io, Size, Sync, Value};
+use super::value::{Io, Ratio, Size, Sync, Value};
 use super::*;
 
 fn with_flags(flags: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
@@ -179,7 +179,10 @@ fn what_is_refused_is_named() {
             &["server.drain_timeout", "needs its unit"],
         ),
         ("[server]\nmax_streams = 0", &["outside 1 to 65536"]),
-        ("[server]\nmax_streams = 1.5", &["kvd.toml:2", "float"]),
+        (
+            "[server]\nmax_streams = 1.5",
+            &["kvd.toml:2", "\"1.5\" is not a whole number"],
+        ),
         ("[server]\nruntimes = 0", &["server.runtimes"]),
         (
             "[server]\nlisten = \"unix:run/kvd\"",
@@ -394,5 +397,87 @@ fn what_is_adopted_brings_its_origin() {
         from.config.entries().zip(to.entries())
     {
         assert_eq!((&value, origin), (&adopted, adopted_origin), "{}", row.key);
+    }
+}
+
+#[test]
+fn collectors_are_named_by_host_and_port() {
+    for text in ["", "off", " off "] {
+        assert_eq!(Collector::parse(text).map(|c| c.show()), Ok("off".into()));
+    }
+    for (text, shown) in [
+        ("http://127.0.0.1:4317", "http://127.0.0.1:4317"),
+        (
+            "http://otel-collector.local:1/",
+            "http://otel-collector.local:1",
+        ),
+        (" http://[::1]:4317", "http://[::1]:4317"),
+    ] {
+        let parsed = Collector::parse(text).unwrap();
+        assert!(parsed.is_some());
+        assert_eq!(parsed.show(), shown);
+        assert_eq!(Collector::parse(shown), Ok(parsed));
+    }
+    for (text, part) in [
+        ("https://x:4317", "no TLS"),
+        ("http://me:pass@x:4317", "password has no place"),
+        ("127.0.0.1:4317", "does not begin with http://"),
+        ("grpc://x:4317", "does not begin with http://"),
+        ("http://x", "no port"),
+        ("http://:4317", "no port"),
+        ("http://::1:4317", "no port"),
+        ("http://x:0", "1 to 65535"),
+        ("http://x:65536", "1 to 65535"),
+        ("http://x:4317/v1/traces", "1 to 65535"),
+        ("http://x y:4317", "no host"),
+        ("http://[::1:4317", "no"),
+        ("http://[x]:4317", "no host"),
+        ("http://a..b:4317", "no host"),
+        ("http://a/b:4317", "no host"),
+    ] {
+        let error = Collector::parse(text).unwrap_err();
+        assert!(error.contains(part), "{text}: {error}");
+        assert!(!error.contains("pass@"), "{error}");
+    }
+}
+
+#[test]
+fn a_build_without_otlp_says_so() {
+    let loaded = with_flags(&[("telemetry.otlp_endpoint", "http://127.0.0.1:4317")]);
+    if cfg!(feature = "otlp") {
+        loaded.unwrap();
+        return;
+    }
+    let error = loaded.unwrap_err().to_string();
+    for part in [
+        "--set telemetry.otlp_endpoint",
+        "without OTLP",
+        "--features otlp",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    with_flags(&[
+        ("telemetry.otlp_endpoint", ""),
+        ("telemetry.otlp_sample", "1"),
+    ])
+    .unwrap();
+}
+
+#[test]
+fn ratios_are_fractions() {
+    let config = file("[telemetry]\notlp_sample = 0.25").unwrap();
+    assert_eq!(config.settings.otlp_sample, Ratio(0.25));
+    for (text, part) in [
+        ("otlp_sample = 1.5", "1.5 is outside 0 to 1"),
+        ("otlp_sample = -0.1", "-0.1 is outside 0 to 1"),
+        ("otlp_sample = nan", "not a ratio"),
+        ("otlp_sample = inf", "not a ratio"),
+        ("otlp_sample = \"1%\"", "not a ratio"),
+        ("otlp_sample = \"\"", "not a ratio"),
+    ] {
+        let error = file(&format!("[telemetry]\n{text}"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{text}: {error}");
     }
 }

@@ -5,6 +5,7 @@ use super::{Config, Problem};
 pub(super) fn whole(config: &Config, problems: &mut Vec<Problem>) {
     problems.extend(loopback_or_allowed(config));
     problems.extend(limits_fit(config));
+    problems.extend(traces_can_be_sent(config));
 }
 
 /// Nobody has to log in yet, so a listener that others can reach has to be meant.
@@ -19,6 +20,17 @@ fn loopback_or_allowed(config: &Config) -> Option<Problem> {
          listen on a loopback address, or say --allow-unauthenticated"
     );
     let key = "server.listen";
+    Some(Problem::new(config.origin(key).clone(), key, what))
+}
+
+/// Not every build can.
+fn traces_can_be_sent(config: &Config) -> Option<Problem> {
+    if cfg!(feature = "otlp") || !config.settings.otlp_endpoint.is_some() {
+        return None;
+    }
+    let key = "telemetry.otlp_endpoint";
+    let what = "this kvd was built without OTLP: leave it off, or build one with it (cargo build \
+                --release -p kvd --features otlp)";
     Some(Problem::new(config.origin(key).clone(), key, what))
 }
 

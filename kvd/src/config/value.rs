@@ -241,6 +241,28 @@ impl Value for SizeLimit {
     }
 }
 
+/// A share, written as a decimal fraction.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Ratio(pub f64);
+
+impl Value for Ratio {
+    const KIND: &'static str = "ratio";
+    const UNIT: &'static str = "a decimal fraction";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().parse::<f64>() {
+            Ok(ratio) if ratio.is_finite() => Ok(Self(ratio)),
+            _ => Err(format!(
+                "{text:?} is not a ratio: expected a decimal fraction, such as 0.01"
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// When the log is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sync {

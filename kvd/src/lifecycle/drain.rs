@@ -22,7 +22,8 @@ const LEAST_FOR_LOG: Duration = Duration::from_secs(5);
 pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
     let snapshot = daemon.control().config().settings.snapshot_at_stop;
-    daemon.manager.stopping(limit.saturating_add(snapshot));
+    let beside = snapshot + daemon.exporting.limit();
+    daemon.manager.stopping(limit.saturating_add(beside));
     tracing::info!(
         "stopping: finishing {} calls in flight",
         daemon.server.in_flight()
@@ -48,6 +49,8 @@ pub(super) async fn stop(daemon: Daemon, limit: Duration) -> Result<(), Failure>
         Some(store) => close(store.clone(), deadline).await,
         None => Ok(()),
     };
+    // Every call has ended, and so has its span.
+    daemon.exporting.finish().await;
     for telling in daemon.telling {
         telling.abort();
         let _ = telling.await;

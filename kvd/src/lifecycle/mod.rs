@@ -33,6 +33,7 @@ use crate::service::core::Shared;
 use crate::socket::{Listener, Passed};
 use crate::telemetry::health::{self, Health};
 use crate::telemetry::http;
+use crate::telemetry::trace::Exporting;
 use systemd::{Given, Inherited, Manager};
 
 /// A running daemon. Its control tasks live on the runtime that started it; calls
@@ -52,6 +53,7 @@ pub struct Daemon {
     accepting: Vec<JoinHandle<()>>,
     /// HTTP, health and the service manager's; ended last.
     telling: Vec<JoinHandle<()>>,
+    exporting: Exporting,
 }
 
 /// As [`start_with`], without a service manager.
@@ -104,6 +106,7 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
             }
         }));
     }
+    let exporting = Exporting::start(&shared);
     let loading = Some(load(Arc::clone(&shared))?);
     if let Some(period) = manager.watchdog {
         let fed = systemd::feed(Arc::clone(&manager), Arc::clone(&shared), period);
@@ -122,6 +125,7 @@ pub async fn start_with(config: Config, given: Given) -> Result<Daemon, Failure>
         unannounced: None,
         accepting,
         telling,
+        exporting,
     })
 }
 

@@ -125,6 +125,7 @@ impl Daemon {
             store.set_memory_max(settings.memory_max_bytes.0);
         }
         shared.slow.set_threshold(settings.slow_operation);
+        shared.tracer.set_sample(settings.otlp_sample.0);
         logging::set(settings.level);
     }
 }

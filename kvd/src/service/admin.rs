@@ -37,8 +37,8 @@ impl<S: Store> Admin<S> {
         Self { core }
     }
 
-    fn not_yet<T>(&self, what: &str) -> Result<Response<T>, Status> {
-        answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
+    fn not_yet<T, R>(&self, what: &str, request: &Request<R>) -> Result<Response<T>, Status> {
+        answer(self.core.begin(Rpc::NotYet, request), Err(not_yet(what)))
     }
 }
 
@@ -327,33 +327,42 @@ type Replies<T> = BoxStream<'static, Result<T, Status>>;
 impl<S: Store> AdminService for Admin<S> {
     async fn get_status(
         &self,
-        _: Request<v1::GetStatusRequest>,
+        request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        answer(self.core.begin(Rpc::GetStatus), Ok(self.core.status()))
+        answer(
+            self.core.begin(Rpc::GetStatus, &request),
+            Ok(self.core.status()),
+        )
     }
 
     async fn get_limits(
         &self,
-        _: Request<v1::GetLimitsRequest>,
+        request: Request<v1::GetLimitsRequest>,
     ) -> Result<Response<v1::GetLimitsResponse>, Status> {
-        answer(self.core.begin(Rpc::GetLimits), Ok(self.core.limits()))
+        answer(
+            self.core.begin(Rpc::GetLimits, &request),
+            Ok(self.core.limits()),
+        )
     }
 
     async fn get_capabilities(
         &self,
-        _: Request<v1::GetCapabilitiesRequest>,
+        request: Request<v1::GetCapabilitiesRequest>,
     ) -> Result<Response<v1::GetCapabilitiesResponse>, Status> {
         answer(
-            self.core.begin(Rpc::GetCapabilities),
+            self.core.begin(Rpc::GetCapabilities, &request),
             Ok(self.core.capabilities()),
         )
     }
 
     async fn get_config(
         &self,
-        _: Request<v1::GetConfigRequest>,
+        request: Request<v1::GetConfigRequest>,
     ) -> Result<Response<v1::GetConfigResponse>, Status> {
-        answer(self.core.begin(Rpc::GetConfig), Ok(self.core.config()))
+        answer(
+            self.core.begin(Rpc::GetConfig, &request),
+            Ok(self.core.config()),
+        )
     }
 
     async fn create_snapshot(
@@ -361,7 +370,7 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::CreateSnapshotRequest>,
     ) -> Result<Response<v1::CreateSnapshotResponse>, Status> {
         let core = &*self.core;
-        let call = core.begin(Rpc::CreateSnapshot);
+        let call = core.begin(Rpc::CreateSnapshot, &request);
         answer(call, core.create_snapshot(request.get_ref()).await)
     }
 
@@ -371,7 +380,7 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        backup::begin(&self.core, request.get_ref())
+        backup::begin(&self.core, &request)
     }
 
     type VerifyStream = Replies<v1::VerifyResponse>;
@@ -380,7 +389,7 @@ impl<S: Store> AdminService for Admin<S> {
         &self,
         request: Request<v1::VerifyRequest>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
-        verify::begin(&self.core, request.get_ref())
+        verify::begin(&self.core, &request)
     }
 
     async fn hash(
@@ -388,7 +397,7 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::HashRequest>,
     ) -> Result<Response<v1::HashResponse>, Status> {
         let core = &*self.core;
-        let call = core.begin(Rpc::Hash);
+        let call = core.begin(Rpc::Hash, &request);
         let deadline = Deadline::of(&request);
         let hashed = async {
             let store = core.store()?;
@@ -403,16 +412,16 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::AcknowledgeRepairRequest>,
     ) -> Result<Response<v1::AcknowledgeRepairResponse>, Status> {
         let core = &*self.core;
-        let call = core.begin(Rpc::AcknowledgeRepair);
+        let call = core.begin(Rpc::AcknowledgeRepair, &request);
         answer(call, core.acknowledge_repair(request.get_ref()).await)
     }
 
     async fn reload(
         &self,
-        _: Request<v1::ReloadRequest>,
+        request: Request<v1::ReloadRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
         let core = &*self.core;
-        let call = core.begin(Rpc::Reload);
+        let call = core.begin(Rpc::Reload, &request);
         answer(call, core.reload().await)
     }
 
@@ -421,14 +430,14 @@ impl<S: Store> AdminService for Admin<S> {
         request: Request<v1::GetSlowOperationsRequest>,
     ) -> Result<Response<v1::GetSlowOperationsResponse>, Status> {
         let core = &*self.core;
-        let call = core.begin(Rpc::GetSlowOperations);
+        let call = core.begin(Rpc::GetSlowOperations, &request);
         answer(call, core.slow_operations(request.get_ref()))
     }
 
     async fn compact(
         &self,
-        _: Request<v1::CompactRequest>,
+        request: Request<v1::CompactRequest>,
     ) -> Result<Response<v1::CompactResponse>, Status> {
-        self.not_yet("Compact")
+        self.not_yet("Compact", &request)
     }
 }

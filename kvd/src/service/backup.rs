@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use kvproto::v1;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::convert::{require, revision};
 use super::core::Core;
@@ -28,7 +28,7 @@ type Pieces = BoxStream<'static, Result<v1::BackupResponse, Status>>;
 /// Checks the request and begins its stream.
 pub(super) fn begin<S: Store>(
     core: &Arc<Core<S>>,
-    request: &v1::BackupRequest,
+    request: &Request<v1::BackupRequest>,
 ) -> Result<Response<Pieces>, Status> {
     let kind = Kind {
         rpc: Rpc::Backup,
@@ -39,8 +39,10 @@ pub(super) fn begin<S: Store>(
         running: |shared| &shared.backups,
         ahead: AHEAD,
     };
-    let work = after(request).map(|after| move |store: &S, mut feed| tell(store, after, &mut feed));
-    fed::begin(core, kind, work, |header, chunk| {
+    let work = after(request.get_ref())
+        .map(|after| move |store: &S, mut feed| tell(store, after, &mut feed));
+    let span = core.span(kind.rpc, request);
+    fed::begin(core, kind, span, work, |header, chunk| {
         let header = Some(header);
         match chunk {
             Some(chunk) => Next::On(v1::BackupResponse {

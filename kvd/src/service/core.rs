@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use kvproto::v1::{self, ErrorReason as Reason};
 use tokio::sync::{Semaphore, watch};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::convert::signed;
 use super::limits::Limits;
@@ -23,6 +23,7 @@ use crate::intake::Intake;
 use crate::live::Live;
 use crate::telemetry::slow::Slow;
 use crate::telemetry::stats::{Call, Rpc, Stats};
+use crate::telemetry::trace::{Span, Tracer};
 use crate::waiter::{Level, Unreached, Waiters};
 
 /// How far loading is, for whoever asks meanwhile.
@@ -45,6 +46,7 @@ pub struct Shared<S> {
     pub control: Control,
     pub live: Live,
     pub slow: Slow,
+    pub(crate) tracer: Tracer,
     pub limits: Limits,
     pub started: Instant,
     /// True once the process is stopping.
@@ -70,6 +72,7 @@ impl<S: Store> Shared<S> {
             limits: Limits::new(&settings),
             live: Live::new(&settings),
             slow: Slow::default(),
+            tracer: Tracer::new(&settings),
             settings,
             started: Instant::now(),
             draining: watch::Sender::new(false),
@@ -276,12 +279,25 @@ impl<S: Store> Core<S> {
         Ok(reply)
     }
 
-    pub fn begin(&self, rpc: Rpc) -> Call<'_> {
-        self.stats.begin(rpc, &self.shared.slow)
+    /// Counts a call as begun, and traces it if it is sampled.
+    pub fn begin<T>(&self, rpc: Rpc, request: &Request<T>) -> Call<'_> {
+        let span = self.span(rpc, request);
+        self.stats.begin(rpc, &self.shared.slow, span)
+    }
+
+    /// The span of a stream, which is counted elsewhere.
+    pub(crate) fn span<T>(&self, rpc: Rpc, request: &Request<T>) -> Span {
+        self.shared.tracer.begin(rpc, request.metadata())
     }
 }
 
 impl Seen {
+    /// Whether what it waits for is still to come.
+    pub(super) fn waits<S: Store>(&self, store: &S) -> bool {
+        self.wait
+            .is_some_and(|(level, revision)| level.of(store.positions()) < revision)
+    }
+
     pub fn unreached(&self, unreached: &Unreached) -> Refusal {
         if self.wrote {
             Refusal::write_unreached(unreached, self.reveals)
@@ -316,7 +332,7 @@ pub fn answer<T>(mut call: Call<'_>, result: Result<T, Refusal>) -> Result<Respo
             Ok(Response::new(reply))
         }
         Err(refusal) => {
-            call.ended(refusal.code());
+            call.refused(&refusal);
             Err(refusal.into_status())
         }
     }

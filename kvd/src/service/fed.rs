@@ -28,6 +28,7 @@ use super::core::{Core, Shared};
 use super::status::Refusal;
 use crate::backend::{self, Store};
 use crate::telemetry::stats::Rpc;
+use crate::telemetry::trace::Span;
 
 /// How long a client may take nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +66,7 @@ type Replies<R> = BoxStream<'static, Result<R, Status>>;
 pub(super) fn begin<S: Store, T: Send + 'static, R: Send + 'static>(
     core: &Arc<Core<S>>,
     kind: Kind<S>,
+    span: Span,
     work: Result<impl FnOnce(&S, Feed<T>) + Send + 'static, Refusal>,
     reply: impl Fn(v1::ResponseHeader, Option<T>) -> Next<R> + Send + 'static,
 ) -> Result<Response<Replies<R>>, Status> {
@@ -74,12 +76,13 @@ pub(super) fn begin<S: Store, T: Send + 'static, R: Send + 'static>(
         kind,
         begun: Instant::now(),
         code: Code::Cancelled,
+        span,
         running: false,
     };
     match work.and_then(|work| counted.start(work)) {
         Ok(items) => Ok(Response::new(stream_of(counted, items, reply))),
         Err(refusal) => {
-            counted.code = refusal.code();
+            counted.refused(&refusal);
             Err(refusal.into_status())
         }
     }
@@ -97,7 +100,7 @@ fn stream_of<S: Store, T: Send + 'static, R: Send + 'static>(
             Ok(item) => item,
             Err(error) => {
                 let refusal = Refusal::from(error);
-                counted.code = refusal.code();
+                counted.refused(&refusal);
                 return Some((Err(refusal.into_status()), None));
             }
         };
@@ -119,6 +122,7 @@ struct Counted<S: Store> {
     kind: Kind<S>,
     begun: Instant,
     code: Code,
+    span: Span,
     /// It has a place among those at one time.
     running: bool,
 }
@@ -130,11 +134,17 @@ impl<S: Store> Drop for Counted<S> {
             running.fetch_sub(1, Ordering::Relaxed);
         }
         let took = self.begun.elapsed();
+        self.span.end(self.code, Some(took));
         self.core.stats.exit(self.kind.rpc, self.code, Some(took));
     }
 }
 
 impl<S: Store> Counted<S> {
+    fn refused(&mut self, refusal: &Refusal) {
+        self.code = refusal.code();
+        self.span.refused(refusal.reason());
+    }
+
     fn start<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&S, Feed<T>) + Send + 'static,

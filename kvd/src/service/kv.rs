@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use futures_util::stream::BoxStream;
 use kvproto::v1::{self, kv_service_server::KvService};
+use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
@@ -62,7 +63,8 @@ impl<S: Store> Core<S> {
 macro_rules! unary {
     ($self:ident, $rpc:ident, $request:ident, $operation:ident) => {{
         let core = &*$self.core;
-        let mut call = core.begin(Rpc::$rpc);
+        let mut call = core.begin(Rpc::$rpc, &$request);
+        call.brings(|| $request.get_ref().encoded_len());
         let deadline = Deadline::of(&$request);
         let peer = $request.extensions().get::<Peer>();
         let request = $request.get_ref();
@@ -74,6 +76,7 @@ macro_rules! unary {
                 Err(refusal) => return Err(core.told(store, refusal, deadline).await),
             };
             call.applied(done.seen.reveals, done.seen.wrote);
+            call.waits(|| done.seen.waits(store));
             let reply = core.finish(store, done, deadline).await?;
             if let Some(peer) = peer {
                 peer.owes(reply.weight());
@@ -144,7 +147,7 @@ impl<S: Store> KvService for Kv<S> {
                     request,
                 )))
             }
-            Err(refusal) => answer(self.core.begin(Rpc::Pipeline), Err(refusal)),
+            Err(refusal) => answer(self.core.begin(Rpc::Pipeline, &request), Err(refusal)),
         }
     }
 
@@ -191,7 +194,7 @@ impl<S: Store> KvService for Kv<S> {
     ) -> Result<Response<Self::ScanStream>, Status> {
         match scan::begin(&self.core, &request) {
             Ok(stream) => Ok(Response::new(stream)),
-            Err(refusal) => answer(self.core.begin(Rpc::Scan), Err(refusal)),
+            Err(refusal) => answer(self.core.begin(Rpc::Scan, &request), Err(refusal)),
         }
     }
 }

@@ -23,8 +23,8 @@ impl<S: Store> NotYet<S> {
         Self { core }
     }
 
-    fn refuse<T>(&self, what: &str) -> Result<Response<T>, Status> {
-        answer(self.core.begin(Rpc::NotYet), Err(not_yet(what)))
+    fn refuse<T, R>(&self, what: &str, request: &Request<R>) -> Result<Response<T>, Status> {
+        answer(self.core.begin(Rpc::NotYet, request), Err(not_yet(what)))
     }
 }
 
@@ -36,36 +36,36 @@ impl<S: Store> LeaseService for NotYet<S> {
 
     async fn grant(
         &self,
-        _: Request<v1::GrantRequest>,
+        request: Request<v1::GrantRequest>,
     ) -> Result<Response<v1::GrantResponse>, Status> {
-        self.refuse("Grant")
+        self.refuse("Grant", &request)
     }
 
     async fn revoke(
         &self,
-        _: Request<v1::RevokeRequest>,
+        request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        self.refuse("Revoke")
+        self.refuse("Revoke", &request)
     }
 
     async fn keep_alive(
         &self,
-        _: Request<Streaming<v1::KeepAliveRequest>>,
+        request: Request<Streaming<v1::KeepAliveRequest>>,
     ) -> Result<Response<Self::KeepAliveStream>, Status> {
-        self.refuse("KeepAlive")
+        self.refuse("KeepAlive", &request)
     }
 
     async fn time_to_live(
         &self,
-        _: Request<v1::TimeToLiveRequest>,
+        request: Request<v1::TimeToLiveRequest>,
     ) -> Result<Response<v1::TimeToLiveResponse>, Status> {
-        self.refuse("TimeToLive")
+        self.refuse("TimeToLive", &request)
     }
 
     async fn list(
         &self,
-        _: Request<v1::ListRequest>,
+        request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
-        self.refuse("List")
+        self.refuse("List", &request)
     }
 }

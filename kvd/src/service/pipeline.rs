@@ -29,6 +29,7 @@ use crate::backend::Store;
 use crate::connection::Peer;
 use crate::intake::Hold;
 use crate::telemetry::stats::Rpc;
+use crate::telemetry::trace::Span;
 use crate::waiter::{Entry, Unreached};
 
 /// Operations after which the runtime gets a turn.
@@ -43,6 +44,7 @@ pub(crate) fn serve<S: Store>(
     request: Request<Streaming<v1::PipelineRequest>>,
 ) -> BoxStream<'static, Result<v1::PipelineResponse, Status>> {
     core.stats.enter(Rpc::Pipeline);
+    let span = core.span(Rpc::Pipeline, &request);
     let mut draining = core.shared.draining.subscribe();
     let pipe = Box::new(Pipe {
         peer: request.extensions().get::<Peer>().cloned(),
@@ -60,6 +62,8 @@ pub(crate) fn serve<S: Store>(
         front_ended: None,
         end: None,
         code: Code::Cancelled,
+        span,
+        operations: 0,
     });
     stream::unfold(pipe, |mut pipe| async move {
         let item = pipe.next().await?;
@@ -88,6 +92,9 @@ struct Pipe<S: Store> {
     /// Set once nothing more is read: how the stream ends.
     end: Option<Result<(), Status>>,
     code: Code,
+    span: Span,
+    /// Run since the stream began.
+    operations: u64,
 }
 
 /// What ended a pause.
@@ -122,7 +129,7 @@ impl<S: Store> Pipe<S> {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Message(message) => self.take_message(message),
                 Event::Front(ended) => self.front_ended = ended.err(),
-                Event::Drain => self.stop_reading(Err(draining().into_status())),
+                Event::Drain => self.refuse(draining()),
             }
         }
     }
@@ -155,6 +162,7 @@ impl<S: Store> Pipe<S> {
                     break;
                 };
                 self.since_turn += 1;
+                self.operations += 1;
                 if self.since_turn == TURN {
                     self.since_turn = 0;
                     tokio::task::yield_now().await;
@@ -189,7 +197,7 @@ impl<S: Store> Pipe<S> {
                     self.store.expect(keys(&message.operations));
                     self.message = message.operations.into_iter();
                 }
-                Err(refusal) => self.stop_reading(Err(refusal.into_status())),
+                Err(refusal) => self.refuse(refusal),
             },
         }
     }
@@ -200,6 +208,13 @@ impl<S: Store> Pipe<S> {
         let limits = &self.core.shared.limits;
         convert::batch("operations", message.operations.len(), bytes, limits)?;
         self.hold.set(bytes)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.end.is_none() {
+            self.span.refused(refusal.reason());
+        }
+        self.stop_reading(Err(refusal.into_status()));
     }
 
     fn stop_reading(&mut self, end: Result<(), Status>) {
@@ -239,6 +254,8 @@ impl<S: Store> Drop for Pipe<S> {
         if let Some(peer) = &self.peer {
             peer.forgives(self.answers.reply_bytes());
         }
+        self.span.operations(self.operations);
+        self.span.end(self.code, None);
         self.core.stats.exit(Rpc::Pipeline, self.code, None);
     }
 }

@@ -21,6 +21,7 @@ use super::token::Bound;
 use crate::backend::{KeyRange, Page, PageLimit, ReadLevel, Record, Revealed, Store};
 use crate::connection::Peer;
 use crate::telemetry::stats::Rpc;
+use crate::telemetry::trace::Span;
 
 type Pages = BoxStream<'static, Result<v1::ScanResponse, Status>>;
 
@@ -42,6 +43,7 @@ pub(super) fn begin<S: Store>(
         scan,
         begun: Instant::now(),
         code: Code::Cancelled,
+        span: core.span(Rpc::Scan, request),
     };
     let pages = stream::unfold(Some(Box::new(counted)), |scan| async move {
         let mut counted = scan?;
@@ -53,6 +55,7 @@ pub(super) fn begin<S: Store>(
             Ok((page, false)) => Some((Ok(page), Some(counted))),
             Err(refusal) => {
                 counted.code = refusal.code();
+                counted.span.refused(refusal.reason());
                 Some((Err(refusal.into_status()), None))
             }
         }
@@ -65,12 +68,14 @@ struct Counted<S: Store> {
     scan: Scan<S>,
     begun: Instant,
     code: Code,
+    span: Span,
 }
 
 impl<S: Store> Drop for Counted<S> {
     fn drop(&mut self) {
         // Its client decides how long it lasts.
         let took = self.begun.elapsed();
+        self.span.end(self.code, Some(took));
         self.scan.core.stats.exit(Rpc::Scan, self.code, Some(took));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::BoxStream;
 use kvproto::v1;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::convert::{limit, require, signed};
 use super::core::Core;
@@ -35,7 +35,7 @@ type Messages = BoxStream<'static, Result<v1::VerifyResponse, Status>>;
 /// Checks the request and begins its stream.
 pub(super) fn begin<S: Store>(
     core: &Arc<Core<S>>,
-    request: &v1::VerifyRequest,
+    request: &Request<v1::VerifyRequest>,
 ) -> Result<Response<Messages>, Status> {
     let kind = Kind {
         rpc: Rpc::Verify,
@@ -46,8 +46,10 @@ pub(super) fn begin<S: Store>(
         running: |shared| &shared.verifies,
         ahead: AHEAD,
     };
-    let work = rate(request).map(|rate| move |store: &S, feed| run(store, rate, Teller::new(feed)));
-    fed::begin(core, kind, work, |header, message| match message {
+    let work = rate(request.get_ref())
+        .map(|rate| move |store: &S, feed| run(store, rate, Teller::new(feed)));
+    let span = core.span(kind.rpc, request);
+    fed::begin(core, kind, span, work, |header, message| match message {
         Some(mut message) => {
             message.header = Some(header);
             if message.last {

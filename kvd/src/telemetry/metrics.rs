@@ -18,6 +18,7 @@ use super::exposition::{
 use super::health::Health;
 use super::http::Source;
 use super::stats::{CODES, Kind, OUTCOMES, Rpc, Stats};
+use super::trace::{self, LOSSES};
 use super::{logging, process};
 use crate::backend::watch::Figures as Watches;
 use crate::backend::{Distributions, Status, Store};
@@ -77,6 +78,7 @@ struct Snapshot {
     status: Option<(Status, Distributions)>,
     watches: Watches,
     behind: Behind,
+    spans: trace::Figures,
     uptime: f64,
 }
 
@@ -117,6 +119,7 @@ impl Snapshot {
                 .map(Store::watch_figures)
                 .unwrap_or_default(),
             behind: behind(figures),
+            spans: figures.shared.tracer.figures(),
             uptime: figures.shared.started.elapsed().as_secs_f64(),
         }
     }
@@ -185,6 +188,7 @@ impl Collector for Snapshot {
         self.serving(out)?;
         self.connections(out)?;
         self.slow(out)?;
+        self.spans(out)?;
         if let Some((status, of)) = &self.status {
             store(out, status)?;
             snapshots(out, status)?;
@@ -292,6 +296,24 @@ impl Snapshot {
             "What the time of these went into.",
             "part",
             &seconds,
+        )
+    }
+
+    fn spans(&self, out: &mut Out<'_>) -> Result {
+        out.count(
+            "kvd_spans_sent",
+            "Spans that the collector of telemetry.otlp_endpoint has taken.",
+            self.spans.sent,
+        )?;
+        let dropped = self.spans.dropped;
+        let dropped: Vec<_> = LOSSES.into_iter().zip(dropped).collect();
+        out.family(
+            "kvd_spans_dropped",
+            "Spans that it has not: the queue was full, the collector did not answer or refused \
+             them, or kvd stopped before.",
+            MetricType::Counter,
+            "why",
+            &dropped,
         )
     }
 

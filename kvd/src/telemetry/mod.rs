@@ -11,3 +11,4 @@ pub mod metrics;
 mod process;
 pub mod slow;
 pub mod stats;
+pub(crate) mod trace;

@@ -28,7 +28,7 @@ use crate::backend::Revision;
 /// Lines of one second.
 const LINES: u64 = 10;
 
-/// How many daemons of this process want commits to be measured.
+/// How many daemons, and traced calls, of this process want commits to be measured.
 static MEASURING: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -65,6 +65,26 @@ impl Stopwatch {
     }
 }
 
+/// Commits are measured while one of these is there.
+#[cfg(feature = "otlp")]
+#[derive(Debug)]
+pub(crate) struct Measuring;
+
+#[cfg(feature = "otlp")]
+impl Measuring {
+    pub(crate) fn begin() -> Self {
+        MEASURING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        MEASURING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What is known of an operation when it is applied, or has read, and may still have to
 /// wait for the log.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +93,12 @@ pub(crate) struct Applied {
     queue: Duration,
     lock: Duration,
     revision: Revision,
+}
+
+impl Applied {
+    pub(super) fn revision(self) -> Revision {
+        self.revision
+    }
 }
 
 /// Parts of a time, in the order of [`PARTS`].
@@ -133,6 +159,11 @@ impl Slow {
         if self.threshold.load(Ordering::Relaxed) == 0 {
             return None;
         }
+        Some(Self::measured(revision, wrote))
+    }
+
+    /// The same for an operation that is traced, however fast it is.
+    pub(super) fn measured(revision: Revision, wrote: bool) -> Applied {
         // What is there of a read was left by somebody else.
         let (queue, lock) = if wrote {
             LAST.take()
@@ -140,12 +171,12 @@ impl Slow {
             Default::default()
         };
         let at = Instant::now();
-        Some(Applied {
+        Applied {
             at,
             queue,
             lock,
             revision,
-        })
+        }
     }
 
     /// An operation has ended.
@@ -194,7 +225,7 @@ impl Slow {
         );
     }
 
-    fn parts(&self, took: Duration, applied: Option<Applied>) -> Parts {
+    pub(super) fn parts(&self, took: Duration, applied: Option<Applied>) -> Parts {
         let zero = Duration::ZERO;
         let Some(applied) = applied else {
             return [zero, zero, zero, zero, took];

@@ -10,7 +10,9 @@ use kvcore::{Distribution, Times};
 use tonic::Code;
 
 use super::slow::{Applied, Slow};
+use super::trace::Span;
 use crate::backend::Revision;
+use crate::service::status::Refusal;
 
 /// A call, or an operation of a pipeline, that is counted by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,15 +137,17 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts a call as begun; the guard counts its end.
-    pub(crate) fn begin<'a>(&'a self, rpc: Rpc, slow: &'a Slow) -> Call<'a> {
+    /// Counts a call as begun; the guard counts its end, and ends its span.
+    pub(crate) fn begin<'a>(&'a self, rpc: Rpc, slow: &'a Slow, span: Span) -> Call<'a> {
         self.enter(rpc);
         Call {
             stats: self,
             slow,
+            span,
             rpc,
             begun: Instant::now(),
             applied: None,
+            waits: false,
             code: Code::Cancelled,
         }
     }
@@ -210,20 +214,53 @@ fn nanos(time: Duration) -> u64 {
 pub struct Call<'a> {
     stats: &'a Stats,
     slow: &'a Slow,
+    span: Span,
     rpc: Rpc,
     begun: Instant,
     applied: Option<Applied>,
+    waits: bool,
     code: Code,
 }
 
 impl Call<'_> {
     /// All is done but waiting for the log to reach `revision`.
     pub(crate) fn applied(&mut self, revision: Revision, wrote: bool) {
-        self.applied = self.slow.applied(revision, wrote);
+        self.applied = if self.span.is_sampled() {
+            Some(Slow::measured(revision, wrote))
+        } else {
+            self.slow.applied(revision, wrote)
+        };
+    }
+
+    /// Whether it has to wait for the log; asked only if somebody wants to know.
+    pub(crate) fn waits(&mut self, waits: impl FnOnce() -> bool) {
+        self.waits = self.span.is_sampled() && waits();
+    }
+
+    /// How many bytes the request has; asked only if somebody wants to know.
+    pub(crate) fn brings(&mut self, bytes: impl FnOnce() -> usize) {
+        self.span.brings(bytes);
+    }
+
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.span.refused(refusal.reason());
+        self.code = refusal.code();
     }
 
     pub fn ended(&mut self, code: Code) {
         self.code = code;
+    }
+
+    fn end_span(&mut self, took: Duration) {
+        let revision = self.applied.map_or(0, Applied::revision);
+        let mut parts = self.slow.parts(took, self.applied);
+        if !self.waits {
+            // Of the way from there to the end nothing was a wait.
+            let [_, _, append, sync, rest] = &mut parts;
+            *rest += std::mem::take(append) + std::mem::take(sync);
+        }
+        self.span.parts(parts, revision);
+        self.span.end(self.code, Some(took));
     }
 }
 
@@ -231,6 +268,9 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         let took = self.begun.elapsed();
         self.slow.ended(self.rpc, self.code, took, self.applied);
+        if self.span.is_sampled() {
+            self.end_span(took);
+        }
         self.stats.exit(self.rpc, self.code, Some(took));
     }
 }

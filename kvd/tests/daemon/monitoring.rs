@@ -132,6 +132,7 @@ fn labels(name: &str) -> &'static str {
         "kvd_slow_operation_seconds" => "`part`",
         "kvd_ready" => "`kind`",
         "kvd_watch_events" => "`cause`",
+        "kvd_spans_dropped" => "`why`",
         "kvd_connections_refused" => "`cap`",
         "kvd_revision" => "`at`",
         "kvd_state" => "`state`",

@@ -136,7 +136,11 @@ async fn what_can_change_changes_and_the_rest_is_named() {
 const MISTAKES: [(&str, &str, &str); 9] = [
     ("syntax", "[log\n", "kvd.toml:5:5"),
     ("unknown key", "[log]\nsnyc = \"never\"\n", "log.sync"),
-    ("wrong type", "[log]\nsync = 3.5\n", "float"),
+    (
+        "wrong type",
+        "[log]\nsync = 3.5\n",
+        "\"3.5\" is not a sync policy",
+    ),
     ("bare number", "[log]\nsegment_bytes = 67108864\n", "unit"),
     (
         "out of range",

@@ -54,7 +54,7 @@ impl<S: Store> Watch<S> {
     ) -> Result<Response<Replies>, Status> {
         let store = match self.core.store() {
             Ok(store) => store.clone(),
-            Err(refusal) => return answer(self.core.begin(Rpc::Watch), Err(refusal)),
+            Err(refusal) => return answer(self.core.begin(Rpc::Watch, &request), Err(refusal)),
         };
         Ok(Response::new(session::serve(
             Arc::clone(&self.core),

@@ -101,6 +101,7 @@ impl<S: Store> Drop for Session<S> {
         for entry in watches.into_values() {
             self.leave(entry);
         }
+        self.span.end(self.code, None);
         self.core.stats.exit(Rpc::Watch, self.code, None);
     }
 }

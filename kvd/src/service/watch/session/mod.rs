@@ -42,6 +42,7 @@ use crate::connection::Peer;
 use crate::service::core::Core;
 use crate::service::limits::{WATCH_BYTES, WATCH_EVENTS};
 use crate::telemetry::stats::Rpc;
+use crate::telemetry::trace::Span;
 use crate::waiter::Unreached;
 use ends::draining;
 
@@ -67,6 +68,7 @@ pub(super) fn serve<S: Store>(
     request: Request<Streaming<v1::WatchRequest>>,
 ) -> BoxStream<'static, Result<Reply, Status>> {
     core.stats.enter(Rpc::Watch);
+    let span = core.span(Rpc::Watch, &request);
     let mut draining = core.shared.draining.subscribe();
     let session = Box::new(Session {
         peer: request.extensions().get::<Peer>().cloned(),
@@ -91,6 +93,7 @@ pub(super) fn serve<S: Store>(
         since_request: 0,
         end: None,
         code: Code::Cancelled,
+        span,
     });
     stream::unfold(session, |mut session| async move {
         let item = session.next().await?;
@@ -126,6 +129,7 @@ struct Session<S: Store> {
     since_request: u32,
     end: Option<Result<(), Status>>,
     code: Code,
+    span: Span,
 }
 
 /// What ended a pause.
