@@ -2,8 +2,9 @@
 # Power cuts of a block device between any two of its flushes: a logged device with an ext4 and a
 # kvd under load on it, then images of what the device may hold after a cut, each mounted, and a
 # kvd on it held to what the clients had been told. Needs root, /dev/fuse and loop devices.
-#   31-block-images.sh [FLUSHES [DRAWN [SEED]]]   200 flushes, at each the certain image and 20 drawn ones
-#   31-block-images.sh --quick                    12 flushes, 6 drawn
+#   31-block-images.sh [FLUSHES [DRAWN [SEED]]]   80 flushes of each of three logs, at each the certain image
+#                                                 and 20 drawn ones
+#   31-block-images.sh --quick                    12 flushes of one log, 6 drawn
 #
 # Nothing is unmounted here: mounts, loop devices and daemons go with the processes, see
 # scripts/python/block_disk.py. If an image is found that is not as it has to be, the log is kept,
@@ -11,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 begin 31-block-images "Power cuts of a block device, between any two flushes" "$@"
 
-FLUSHES=${1:-200} DRAWN=${2:-20} SEED=${3:-1} SECONDS_EACH=5 LIES=30
+FLUSHES=${1:-80} DRAWN=${2:-20} SEED=${3:-1} SECONDS_EACH=5 LIES=30
 if [ "${1:-}" = --quick ]; then
     FLUSHES=12 DRAWN=6 SECONDS_EACH=1.5 LIES=6
 fi
@@ -28,8 +29,17 @@ python_venv grpc grpcio==1.85.1 grpcio-tools==1.85.1 grpcio-status==1.85.1
 # Outside the directory that goes in any case.
 LOGGED=$(mktemp -d "${TMPDIR:-/tmp}/kvd-block-images.XXXXXX")
 KEEP_LOG=
-trap 'code=$?; [ -n "$KEEP_LOG" ] || rm -rf "$LOGGED"; (exit $code); cleanup' EXIT
-mkdir "$LOGGED/stubs" "$LOGGED/probe"
+# shellcheck disable=SC2317 # called by the trap
+drop_log() {
+    local pid
+    for pid in "${OWN_PIDS[@]}"; do
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    [ -n "$KEEP_LOG" ] || rm -rf "$LOGGED"
+}
+trap 'code=$?; drop_log; cleanup "$code"' EXIT
+mkdir "$LOGGED/stubs"
 "$PYTHON" -m grpc_tools.protoc -I "$ROOT/proto" --python_out="$LOGGED/stubs" \
     --grpc_python_out="$LOGGED/stubs" "$ROOT"/proto/kvd/v1/*.proto || fail "grpc_tools.protoc cannot compile proto/"
 SETTINGS=(log.segment_bytes=1MiB limits.batch_bytes=64KiB limits.value_bytes=16KiB
@@ -45,22 +55,36 @@ images() {
     unset 'OWN_PIDS[-1]'
     return "$code"
 }
-facts() { while IFS=$'\t' read -r what figure; do fact "$what" "$figure"; done <"$WORK/found.tsv"; }
+facts() { while IFS=$'\t' read -r what figure; do fact "$1: $what" "$figure"; done <"$WORK/found.tsv"; }
 
 images probe --dir "$LOGGED/probe" ||
     skip "no logged device can be mounted here: $(tail -n 1 "$WORK/block_images.err")"
 binaries kvd
-common=(--kvd "$KVD" --dir "$LOGGED" --seed "$SEED" "${SETTINGS[@]/#/--set=}")
 fact settings "${SETTINGS[*]}"
-fact seed "$SEED"
-images record "${common[@]}" --seconds "$SECONDS_EACH" || fail "no log was recorded"
-facts
-if ! images judge "${common[@]}" --flushes "$FLUSHES" --drawn "$DRAWN"; then
-    KEEP_LOG=1
-    say "the log is kept in $LOGGED" >&2
-    fail "an image is not as it has to be"
-fi
-facts
+fact "seed, clients, seconds of load: twice" "$SEED, 6, $SECONDS_EACH"
+
+# log_and_judge NAME SYNCED SETTING…: one log with so many per cent of SYNCED writes, and its images.
+log_and_judge() {
+    local name=$1 synced=$2 dir=$LOGGED/$1
+    shift 2
+    mkdir "$dir"
+    common=(--kvd "$KVD" --dir "$dir" --seed "$SEED" "${SETTINGS[@]/#/--set=}" "${@/#/--set=}")
+    images record "${common[@]}" --seconds "$SECONDS_EACH" --synced "$synced" || fail "$name: no log was recorded"
+    facts "$name"
+    if ! images judge "${common[@]}" --flushes "$FLUSHES" --drawn "$DRAWN"; then
+        KEEP_LOG=1
+        say "the log is kept in $LOGGED" >&2
+        fail "$name: an image is not as it has to be"
+    fi
+    facts "$name"
+}
+
+log_and_judge always 50 log.sync=always
 images judge "${common[@]}" --flushes "$LIES" --drawn 1 --lie 3 || fail "a device that ignores flushes is not found out"
-facts
+facts always
+if [ "${1:-}" != --quick ]; then
+    # More is written between two flushes where hardly anybody waits for one.
+    log_and_judge interval 4 log.sync=interval:20ms
+    log_and_judge pwrite 20 log.sync=always log.io=pwrite
+fi
 pass

@@ -2,7 +2,7 @@
 """Cuts the power of a block device under a real kvd, between any two of its flushes.
 
     block_images.py probe  --dir DIR
-    block_images.py record --kvd PATH --dir DIR [--seconds N] [--clients N] [--seed N] [--set NAME=VALUE…]
+    block_images.py record --kvd PATH --dir DIR [--seconds N] [--clients N] [--synced PERCENT] [--seed N] [--set …]
     block_images.py judge  --kvd PATH --dir DIR [--flushes N] [--drawn N] [--lie N] [--seed N] [--set …]
     block_images.py one    --kvd PATH --dir DIR --number N [--drawn N] [--lie N] [--seed N] [--set …]
     block_images.py image  --dir DIR --number N --out FILE [--drawn N] [--lie N] [--seed N]
@@ -257,6 +257,7 @@ def parse():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--synced", type=int, default=50)
     parser.add_argument("--flushes", type=int, default=0)
     parser.add_argument("--drawn", type=int, default=20)
     parser.add_argument("--lie", type=int, default=0)
@@ -283,7 +284,7 @@ def main():
     # The images live in memory: a sync of theirs costs nothing.
     options.images = os.path.join(options.dir, "images")
     os.makedirs(options.images, exist_ok=True)
-    mount("images", options.images, "tmpfs", 0, "size=1g")
+    mount("images", options.images, "tmpfs", 0, "size=512m")
     try:
         (judge if options.what == "judge" else one)(options)
     finally:

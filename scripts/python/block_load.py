@@ -22,8 +22,6 @@ from block_disk import mortal
 from manager import check
 
 LEVELS = ("SYNCED", "LOGGED", "NONE")
-# Half of the writes want the device, so there are flushes; the others are there to be lost.
-WEIGHTS = (2, 1, 1)
 KEYS = 240
 VALUE_BYTES = (16, 8192)
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
@@ -69,8 +67,10 @@ class Daemon:
 class Client(threading.Thread):
     """One client with a connection of its own, one request at a time."""
 
-    def __init__(self, address, seed, count, over):
+    def __init__(self, address, seed, synced, count, over):
         super().__init__(daemon=True)
+        # Some writes want the device, so there are flushes; the others are there to be lost.
+        self.weights = (2 * synced, 100 - synced, 100 - synced)
         self.address, self.random, self.count, self.over = address, random.Random(seed), count, over
         self.seed, self.number, self.notes, self.error = seed, 0, [], None
 
@@ -79,7 +79,7 @@ class Client(threading.Thread):
             with grpc.insecure_channel(self.address, options=OPTIONS) as channel:
                 self.store = kv_service_pb2_grpc.KvServiceStub(channel)
                 while not self.over.is_set():
-                    self.write(self.random.choices(LEVELS, WEIGHTS)[0])
+                    self.write(self.random.choices(LEVELS, self.weights)[0])
         except Exception as error:  # noqa: BLE001 - told by the main thread
             self.error = error
 
@@ -130,13 +130,13 @@ class Client(threading.Thread):
         return reply, changes
 
 
-def life(address, name, clients, seconds, count):
+def life(address, name, options, count):
     """Several clients for some time. Returns their notes; everything was answered."""
     over = threading.Event()
-    jobs = [Client(address, f"{name}-{number}", count, over) for number in range(clients)]
+    jobs = [Client(address, f"{name}-{number}", options.synced, count, over) for number in range(options.clients)]
     for job in jobs:
         job.start()
-    until = time.monotonic() + seconds
+    until = time.monotonic() + options.seconds
     while time.monotonic() < until and all(job.is_alive() for job in jobs):
         time.sleep(0.02)
     over.set()
@@ -153,7 +153,7 @@ def record(options, data, count):
     for number in (1, 2):
         daemon = Daemon(options, data)
         try:
-            notes = life(daemon.address, f"{options.seed}-{number}", options.clients, options.seconds, count)
+            notes = life(daemon.address, f"{options.seed}-{number}", options, count)
             if number == 1:
                 # All of it is in the file then, so that the second life begins where this one ends.
                 with grpc.insecure_channel(daemon.address, options=OPTIONS) as channel:
