@@ -215,6 +215,7 @@ def judge(options):
     fact("images between whose flushes was written", ", ".join(f"a {kind}: {kinds[kind]}" for kind in sorted(kinds)))
     fact("started from a snapshot, with a torn tail, closed in order, empty", ", ".join(
         str(sum(row[what] for row in rows)) for what in ("snapshot", "torn", "clean", "empty")))
+    fact("of every eighth image: revisions in its log, as kvd dump shows them", sum(row["dumped"] for row in rows))
     fact("acknowledged before the cut and lost: SYNCED, LOGGED, NONE", ", ".join(
         str(sum(row[f"lost {level}"] for row in rows)) for level in block_load.LEVELS))
     fact("unanswered at the cut: lost, there", f"{sum(r['lost unanswered'] for r in rows)}, {sum(r['unheard'] for r in rows)}")

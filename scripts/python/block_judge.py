@@ -44,6 +44,7 @@ class Notes:
             check(revisions == list(range(first, first + len(units))), f"life {number + 1}: a revision is missing or twice")
             before = revisions[-1]
         self.units = [unit for units in self.lives for unit in units]
+        self.by_revision = {unit["revision"]: unit for unit in self.units}
 
     def durable(self, cut):
         """The newest revision that anybody was told to be durable before the cut."""
@@ -93,6 +94,29 @@ def kvd_check(options, data):
     return report
 
 
+def dump(options, data):
+    """What the log still holds: revision -> key -> value."""
+    command = [options.kvd, "dump", data, "-o", "jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    check(done.returncode == 0, f"kvd dump exits with {done.returncode}: {done.stderr}")
+    held = {}
+    for change in map(json.loads, done.stdout.splitlines()):
+        changes = held.setdefault(change["revision"], {})
+        check(change["key"] not in changes, f"revision {change['revision']} is in the log twice")
+        changes[change["key"]] = digest(change["value"].encode()) if change["type"] == "SET" else None
+    return held
+
+
+def is_history(notes, held, revision):
+    """Every revision in the log is what the clients know it as."""
+    for number, changes in held.items():
+        unit = notes.by_revision.get(number)
+        check(unit and number <= revision, f"revision {number} is in the log, and nobody wrote it by {revision}: {changes}")
+        # A transaction may remove what is not there; that leaves no trace.
+        wanted = {key: value for key, value in unit["changes"] if value or key in changes}
+        check(changes == wanted, f"revision {number} is {changes}, and was {wanted}")
+
+
 def read_all(channel):
     store = kv_service_pb2_grpc.KvServiceStub(channel)
     found = {}
@@ -119,6 +143,7 @@ def last_revision(status):
 def judge(options, notes, data, cut, again):
     """Starts kvd on what is left of a store and asks it. Returns a row of figures."""
     report = kvd_check(options, data) if os.path.exists(os.path.join(data, "MANIFEST")) else None
+    held = dump(options, data) if again and report else {}
     daemon = Daemon(options, data)
     try:
         with grpc.insecure_channel(daemon.address, options=OPTIONS) as channel:
@@ -130,6 +155,7 @@ def judge(options, notes, data, cut, again):
             future = [unit["revision"] for unit in notes.units if unit["revision"] <= revision and unit["sent"] > cut]
             check(not future, f"revision {future[:1]} is there, and was asked for after the cut")
             check(found == wanted, f"this is not the store at {revision}: {differences(found, wanted)}")
+            is_history(notes, held, revision)
             agrees(report, revision)
             newest = max(notes.newest_told(cut), revision)
             written = kv_service_pb2_grpc.KvServiceStub(channel).Set(
@@ -154,7 +180,7 @@ def judge(options, notes, data, cut, again):
     row = {f"lost {level}": count for level, count in lost.items()}
     recovery = status.recovery
     row |= {"unheard": unheard, "snapshot": bool(recovery.snapshot), "torn": recovery.quarantined_bytes > 0}
-    return row | {"empty": revision == 1, "clean": recovery.started_clean}
+    return row | {"dumped": len(held), "empty": revision == 1, "clean": recovery.started_clean}
 
 
 def agrees(report, revision):
