@@ -118,7 +118,7 @@ def choose(log, count):
 def spread(among, count):
     """As many of them, evenly spread."""
     count = min(count, len(among))
-    return {among[at * len(among) // count] for at in range(count)}
+    return {among[(2 * at + 1) * len(among) // (2 * count)] for at in range(count)}
 
 
 class Judges:
@@ -171,9 +171,9 @@ class Judges:
             row["kinds"] = self.log.kinds(images.split(number)[0])
             with self.lock:
                 self.rows.append(row)
-        except NotSo as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it happened with this image
             with self.lock:
-                self.failed.append((number, error))
+                self.failed.append((number, error if isinstance(error, NotSo) else repr(error)))
         finally:
             os.unlink(path)
 

@@ -23,6 +23,9 @@ from manager import check
 
 LEVELS = ("SYNCED", "LOGGED", "NONE")
 KEYS = 240
+START_SECONDS = 60
+# At least that many writes in each life, on whatever machine, so that segments and snapshots come and go.
+LEAST_WRITES, MOST_SECONDS = 1500, 120
 VALUE_BYTES = (16, 8192)
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
 
@@ -42,7 +45,10 @@ class Daemon:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KVD_")}
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(mortal(command), env=environment, stdout=subprocess.PIPE, stderr=errors)
+        limit = threading.Timer(START_SECONDS, self.process.kill)
+        limit.start()
         line = self.process.stdout.readline().decode()
+        limit.cancel()
         if not line.startswith("kvd ready "):
             self.process.kill()
             check(False, f"kvd does not start (exit {self.process.wait()}): {self.tail()}")
@@ -136,9 +142,12 @@ def life(address, name, options, count):
     jobs = [Client(address, f"{name}-{number}", options.synced, count, over) for number in range(options.clients)]
     for job in jobs:
         job.start()
-    until = time.monotonic() + options.seconds
-    while time.monotonic() < until and all(job.is_alive() for job in jobs):
+    begun, took = time.monotonic(), 0.0
+    while all(job.is_alive() for job in jobs) and took < MOST_SECONDS:
+        if took > options.seconds and sum(len(job.notes) for job in jobs) > LEAST_WRITES:
+            break
         time.sleep(0.02)
+        took = time.monotonic() - begun
     over.set()
     for job in jobs:
         job.join(90)
