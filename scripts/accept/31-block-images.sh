@@ -2,8 +2,8 @@
 # Power cuts of a block device between any two of its flushes: a logged device with an ext4 and a
 # kvd under load on it, then images of what the device may hold after a cut, each mounted, and a
 # kvd on it held to what the clients had been told. Needs root, /dev/fuse and loop devices.
-#   31-block-images.sh [FLUSHES [DRAWN [SEED]]]   80 flushes of each of three logs, at each the certain image
-#                                                 and 20 drawn ones
+#   31-block-images.sh [FLUSHES [DRAWN [SEED]]]   60 flushes of each of three logs, at each the certain image
+#                                                 and 20 drawn ones; of a start on an image 40
 #   31-block-images.sh --quick                    10 flushes of one log, 5 drawn
 #
 # Nothing is unmounted here: mounts, loop devices and daemons go with the processes, see
@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 begin 31-block-images "Power cuts of a block device, between any two flushes" "$@"
 
-FLUSHES=${1:-80} DRAWN=${2:-20} SEED=${3:-1} SECONDS_EACH=5 LIES=30
+FLUSHES=${1:-60} DRAWN=${2:-20} SEED=${3:-1} SECONDS_EACH=5 LIES=30 RESTART_FLUSHES=40
 if [ "${1:-}" = --quick ]; then
     FLUSHES=10 DRAWN=5 SECONDS_EACH=1 LIES=8
 fi
@@ -63,6 +63,18 @@ binaries kvd
 fact settings "${SETTINGS[*]}"
 fact "seed, clients, seconds of load: twice" "$SEED, 6, $SECONDS_EACH"
 
+# judge NAME DIR [OPTION…]: images of the log in DIR/log.
+judge() {
+    local name=$1 dir=$2
+    shift 2
+    if ! images judge "${common[@]}" --dir "$dir" --drawn "$DRAWN" "$@"; then
+        KEEP_LOG=1
+        say "the log is kept in $LOGGED" >&2
+        fail "$name: an image is not as it has to be"
+    fi
+    facts "$name"
+}
+
 # log_and_judge NAME SYNCED SETTING…: one log with so many per cent of SYNCED writes, and its images.
 log_and_judge() {
     local name=$1 synced=$2 dir=$LOGGED/$1
@@ -71,20 +83,24 @@ log_and_judge() {
     common=(--kvd "$KVD" --dir "$dir" --seed "$SEED" "${SETTINGS[@]/#/--set=}" "${@/#/--set=}")
     images record "${common[@]}" --seconds "$SECONDS_EACH" --synced "$synced" || fail "$name: no log was recorded"
     facts "$name"
-    if ! images judge "${common[@]}" --flushes "$FLUSHES" --drawn "$DRAWN"; then
-        KEEP_LOG=1
-        say "the log is kept in $LOGGED" >&2
-        fail "$name: an image is not as it has to be"
-    fi
-    facts "$name"
+    judge "$name" "$dir" --flushes "$FLUSHES" --must-lose
+}
+
+# restart_and_judge NAME: starts on one of these images are logged, and cut in turn.
+restart_and_judge() {
+    images restart "${common[@]}" --drawn "$DRAWN" || fail "$1: no start was recorded"
+    facts "$1, restart"
+    judge "$1, restart" "$LOGGED/$1/again" --flushes "$RESTART_FLUSHES"
 }
 
 log_and_judge always 50 log.sync=always
 images judge "${common[@]}" --flushes "$LIES" --drawn 1 --lie 3 || fail "a device that ignores flushes is not found out"
 facts always
 if [ "${1:-}" != --quick ]; then
+    restart_and_judge always
     # More is written between two flushes where hardly anybody waits for one.
     log_and_judge interval 4 log.sync=interval:20ms
+    restart_and_judge interval
     log_and_judge pwrite 20 log.sync=always log.io=pwrite
 fi
 pass

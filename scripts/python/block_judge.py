@@ -9,11 +9,10 @@ import os
 import subprocess
 
 import grpc
-from kvd.v1 import admin_service_pb2 as admin
-from kvd.v1 import admin_service_pb2_grpc, kv_service_pb2_grpc, types_pb2
+from kvd.v1 import kv_service_pb2_grpc, types_pb2
 from kvd.v1 import kv_service_pb2 as kv
 
-from block_load import LEVELS, OPTIONS, Daemon, digest
+from block_load import LEVELS, OPTIONS, Daemon, digest, status_of
 from manager import NotSo, check
 
 LATEST = types_pb2.ReadOptions(level=types_pb2.READ_LEVEL_LATEST)
@@ -35,12 +34,13 @@ class Notes:
         with open(path, encoding="utf-8") as file:
             lives = json.load(file)
         self.all = [note for notes in lives for note in notes]
-        self.lives = [sorted((n for n in notes if n["revision"]), key=lambda n: n["revision"]) for notes in lives]
+        ordered = [sorted((n for n in notes if n["revision"]), key=lambda n: n["revision"]) for notes in lives]
+        self.lives = [units for units in ordered if units]
         before = 1
         for number, units in enumerate(self.lives):
             revisions = [unit["revision"] for unit in units]
             first = revisions[0]
-            check(first == 2 if number == 0 else first > before, f"life {number + 1} begins with revision {first}")
+            check(first > before, f"life {number + 1} begins with revision {first}, after {before}")
             check(revisions == list(range(first, first + len(units))), f"life {number + 1}: a revision is missing or twice")
             before = revisions[-1]
         self.units = [unit for units in self.lives for unit in units]
@@ -78,6 +78,11 @@ class Notes:
             elif not told:
                 unheard += 1
         return lost, unheard
+
+    def up_to(self, revision):
+        """The lives as a later log begins with them: that revision is durable, and nothing above it was."""
+        old = {"sent": 0, "told": 0, "durable": revision}
+        return [[unit | old for unit in units if unit["revision"] <= revision] for units in self.lives]
 
     def newest_told(self, cut):
         return max((unit["revision"] for unit in self.units if unit["told"] <= cut), default=1)
@@ -147,11 +152,12 @@ def judge(options, notes, data, cut, again):
     daemon = Daemon(options, data)
     try:
         with grpc.insecure_channel(daemon.address, options=OPTIONS) as channel:
-            status = admin_service_pb2_grpc.AdminServiceStub(channel).GetStatus(admin.GetStatusRequest(), timeout=30)
+            status = status_of(daemon)
             revision, durable = last_revision(status), notes.durable(cut)
             found, wanted = read_all(channel), notes.state(revision)
             if revision < durable:
                 raise Lost(f"revision {durable} was durable, the store ends with {revision}")
+            check(revision == 1 or revision in notes.by_revision, f"nobody knows revision {revision}, the last")
             future = [unit["revision"] for unit in notes.units if unit["revision"] <= revision and unit["sent"] > cut]
             check(not future, f"revision {future[:1]} is there, and was asked for after the cut")
             check(found == wanted, f"this is not the store at {revision}: {differences(found, wanted)}")

@@ -15,8 +15,9 @@ import threading
 import time
 
 import grpc
+from kvd.v1 import admin_service_pb2 as admin
+from kvd.v1 import admin_service_pb2_grpc, kv_service_pb2_grpc, types_pb2
 from kvd.v1 import kv_service_pb2 as kv
-from kvd.v1 import kv_service_pb2_grpc, types_pb2
 
 from block_disk import mortal
 from manager import check
@@ -156,6 +157,16 @@ def life(address, name, options, count):
     return [note for job in jobs for note in job.notes]
 
 
+def one(address, key, level, count):
+    """One write, and its note."""
+    note = {"level": level, "sent": count(), "changes": [(key, digest(b""))]}
+    options = types_pb2.WriteOptions(durability=getattr(types_pb2, f"DURABILITY_{level}"))
+    with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        request = kv.SetRequest(key=key.encode(), options=options)
+        reply = kv_service_pb2_grpc.KvServiceStub(channel).Set(request, timeout=60)
+    return note | {"told": count(), "durable": reply.header.durable_revision, "revision": reply.revision}
+
+
 def record(options, data, count):
     """Two lives of a kvd: the first ends with SIGKILL, the second in order. Returns their notes."""
     lives = []
@@ -165,13 +176,7 @@ def record(options, data, count):
             notes = life(daemon.address, f"{options.seed}-{number}", options, count)
             if number == 1:
                 # All of it is in the file then, so that the second life begins where this one ends.
-                with grpc.insecure_channel(daemon.address, options=OPTIONS) as channel:
-                    logged = types_pb2.WriteOptions(durability=types_pb2.DURABILITY_LOGGED)
-                    note = {"level": "LOGGED", "sent": count(), "changes": [("last", digest(b""))]}
-                    request = kv.SetRequest(key=b"last", options=logged)
-                    reply = kv_service_pb2_grpc.KvServiceStub(channel).Set(request, timeout=60)
-                    note |= {"told": count(), "durable": reply.header.durable_revision, "revision": reply.revision}
-                    notes.append(note)
+                notes.append(one(daemon.address, "last", "LOGGED", count))
             else:
                 daemon.stop()
         finally:
@@ -179,6 +184,26 @@ def record(options, data, count):
                 daemon.kill()
         lives.append(notes)
     return lives
+
+
+def restart(options, data, count):
+    """Two starts on what a cut has left, each with one write and an end by SIGKILL. Returns the
+    status after the first, and the notes."""
+    lives, status = [], None
+    for number in (1, 2):
+        daemon = Daemon(options, data)
+        try:
+            if number == 1:
+                status = status_of(daemon)
+            lives.append([one(daemon.address, f"start-{number}", "SYNCED", count)])
+        finally:
+            daemon.kill()
+    return status, lives
+
+
+def status_of(daemon):
+    with grpc.insecure_channel(daemon.address, options=OPTIONS) as channel:
+        return admin_service_pb2_grpc.AdminServiceStub(channel).GetStatus(admin.GetStatusRequest(), timeout=30)
 
 
 def save(lives, path):
