@@ -4,7 +4,7 @@
 # kvd on it held to what the clients had been told. Needs root, /dev/fuse and loop devices.
 #   31-block-images.sh [FLUSHES [DRAWN [SEED]]]   60 flushes of each of three logs, at each the certain image
 #                                                 and 20 drawn ones; of a start on an image 40
-#   31-block-images.sh --quick                    10 flushes of one log, 5 drawn
+#   31-block-images.sh --quick                    8 flushes of one log, 4 drawn
 #
 # Nothing is unmounted here: mounts, loop devices and daemons go with the processes, see
 # scripts/python/block_disk.py. If an image is found that is not as it has to be, the log is kept,
@@ -14,7 +14,7 @@ begin 31-block-images "Power cuts of a block device, between any two flushes" "$
 
 FLUSHES=${1:-60} DRAWN=${2:-20} SEED=${3:-1} SECONDS_EACH=5 LIES=30 RESTART_FLUSHES=40
 if [ "${1:-}" = --quick ]; then
-    FLUSHES=10 DRAWN=5 SECONDS_EACH=1 LIES=8
+    FLUSHES=8 DRAWN=4 SECONDS_EACH=1 LIES=6
 fi
 [ "$(id -u)" = 0 ] || skip "mounting a file system needs root"
 [ -c /dev/fuse ] || skip "there is no /dev/fuse"
