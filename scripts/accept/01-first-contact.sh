@@ -128,7 +128,7 @@ fi
 leave_tmpfs() {
     umount "$VOLATILE" 2>/dev/null || rm -rf "$VOLATILE"
 }
-trap 'code=$?; leave_tmpfs; (exit $code); cleanup' EXIT
+trap 'code=$?; leave_tmpfs; cleanup "$code"' EXIT
 fresh "$VOLATILE" tmpfs
 code=0
 (cd "$CLONE" && cargo run -q --release --bin kvd -- --listen 127.0.0.1:0 --http-listen off) \

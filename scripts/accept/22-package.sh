@@ -17,7 +17,7 @@ done
 ! getent passwd kvd >/dev/null || skip "there is a user kvd already: it is somebody's"
 
 # Whatever happens, nothing stays. The code of the script is what cleanup looks at.
-trap 'code=$?; dpkg --purge kvd >/dev/null 2>&1 || true; (exit "$code"); cleanup' EXIT
+trap 'code=$?; dpkg --purge kvd >/dev/null 2>&1 || true; cleanup "$code"' EXIT
 
 build() { # build VERSION BIN_DIR
     local code=0

@@ -33,8 +33,7 @@ unmount() {
     OWN_PIDS=()
     mountpoint -q "$MOUNT" && umount -l "$MOUNT"
     [ -n "$LOOP" ] && losetup -d "$LOOP"
-    (exit "$code")
-    cleanup
+    cleanup "$code"
 }
 trap unmount EXIT
 

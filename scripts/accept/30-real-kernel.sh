@@ -33,7 +33,7 @@ unmount() {
         ! mountpoint -q "$at" || umount -l "$at"
     done
 }
-trap 'code=$?; unmount; (exit $code); cleanup' EXIT
+trap 'code=$?; unmount; cleanup "$code"' EXIT
 
 POWER=$ROOT/scripts/python/power_cut.py
 mkdir -p "$WORK/stores-0/probe"

@@ -27,12 +27,12 @@ mount -o loop "$WORK/image" "$WORK/disk" 2>"$WORK/mount.err" ||
 # shellcheck disable=SC2317 # called by the trap
 unmount() {
     for _ in 1 2 3 4 5; do
-        umount "$WORK/disk" 2>/dev/null && return
+        umount "$WORK/disk" 2>/dev/null && return 0
         sleep 0.5
     done
     umount -l "$WORK/disk"
 }
-trap 'code=$?; unmount; (exit $code); cleanup' EXIT
+trap 'code=$?; unmount; cleanup "$code"' EXIT
 
 python_venv grpc grpcio==1.85.1 grpcio-tools==1.85.1 grpcio-status==1.85.1
 binaries kvd

@@ -34,8 +34,9 @@ begin() {
     set -E
 }
 
+# cleanup [CODE]: at the end of a script, and of whatever trap it sets for that itself.
 cleanup() {
-    local code=$? pid
+    local code=${1:-$?} pid
     trap - EXIT ERR
     for pid in "${OWN_PIDS[@]}"; do
         kill -KILL "$pid" 2>/dev/null || true
