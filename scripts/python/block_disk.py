@@ -58,6 +58,12 @@ def private_mounts():
     """What this process and its children mount from now on is seen by nobody else."""
     call("unshare", CLONE_NEWNS)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+    # A copy of what others have mounted would keep it in use after they have unmounted it.
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        there = [line.split()[:2] for line in mounts]
+    for device, at in there:
+        if device.startswith("/dev/loop"):
+            call("umount2", text(at), MNT_DETACH)
 
 
 def mortal(command):
