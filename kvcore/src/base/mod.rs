@@ -10,4 +10,5 @@ pub mod op;
 pub mod range;
 pub mod remembered;
 pub mod revision;
+pub mod shared;
 pub mod sync;

@@ -13,7 +13,7 @@
 //! negative credit can only raise `available`. One spare's worth is held back for
 //! units that only delete, so that a full store can be emptied.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use crate::base::shared::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Room in the log.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! Puts one thread to sleep and wakes it, without a system call when it is awake.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering, fence};
-use std::thread::Thread;
 use std::time::Duration;
+
+use crate::base::shared::atomic::{AtomicU8, Ordering, fence};
+use crate::base::shared::thread::{self, Thread};
 
 /// How deeply the thread sleeps: who may wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Parker {
 impl Parker {
     /// Makes the calling thread the sleeper. Called once.
     pub fn adopt_current(&self) {
-        self.thread.get_or_init(std::thread::current);
+        self.thread.get_or_init(thread::current);
     }
 
     /// Sleeps until woken, at most `limit`, unless `has_work` says otherwise.
@@ -39,7 +40,7 @@ impl Parker {
         self.state.store(how as u8, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !has_work() {
-            std::thread::park_timeout(limit);
+            thread::park_timeout(limit);
         }
         self.state.store(AWAKE, Ordering::Relaxed);
     }

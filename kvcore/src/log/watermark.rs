@@ -6,14 +6,13 @@
 //! would ask for a sync.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::parker::Parker;
 use crate::base::revision::Revision;
+use crate::base::shared::atomic::{AtomicU64, Ordering};
+use crate::base::shared::{Condvar, Mutex, OnceLock, RwLock};
 
 /// Called after every advance and once on failure, with no lock held by the log.
 pub type Listener = Arc<dyn Fn() + Send + Sync>;
