@@ -37,7 +37,9 @@ use crate::snapshot::{ReadError, Source, verify, write};
 const GLANCE: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Keys that are taken from the index at once.
-const PAGE: usize = 1000;
+const PAGE: usize = 250;
+/// How long it works before it rests.
+const WORK: Duration = Duration::from_micros(250);
 /// How long it waits for the log before it looks whether the store is being closed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -256,11 +258,14 @@ impl Snapshots {
             page,
         };
         let mut paced = 0_u64;
+        let mut resumed = begun;
         let mut pace = |bytes: u64| {
             between();
             self.check().map_err(io::Error::other)?;
             paced += bytes;
-            self.keep_to_rate(paced, begun);
+            if self.keep_to_rate(paced, begun) || self.leave_time(resumed) {
+                resumed = clock.instant();
+            }
             Ok(())
         };
         let newest = || self.core.sequencer.newest();
@@ -285,25 +290,41 @@ impl Snapshots {
         })
     }
 
-    /// Waits if `paced` bytes since `begun` are ahead of the rate.
-    fn keep_to_rate(&self, paced: u64, begun: Duration) {
-        let Some(rate) = self.options.rate else {
-            return;
+    /// Waits if `paced` bytes since `begun` are ahead of the rate; says whether it did.
+    fn keep_to_rate(&self, paced: u64, begun: Duration) -> bool {
+        let Some(rate) = self.paced_rate() else {
+            return false;
         };
-        if self.core.state.draining() {
-            // Nobody is left to be disturbed.
-            return;
-        }
         let due = Duration::from_millis(paced.saturating_mul(1000) / rate.max(1));
+        let mut waited = false;
         loop {
             let taken = self.environment.clock.instant().saturating_sub(begun);
             let ahead = due.saturating_sub(taken);
             if ahead.is_zero() || self.check().is_err() {
-                return;
+                return waited;
             }
             // In steps, so that a close is noticed.
             std::thread::sleep(ahead.min(PATIENCE));
+            waited = true;
         }
+    }
+
+    /// Rests as long as it has worked since `resumed`, if that was for a while; says whether
+    /// it did. On a busy machine the rate is not reached, and whoever answers requests there
+    /// would wait for whole slices of the scheduler.
+    fn leave_time(&self, resumed: Duration) -> bool {
+        let worked = self.environment.clock.instant().saturating_sub(resumed);
+        if worked < WORK || self.paced_rate().is_none() {
+            return false;
+        }
+        std::thread::sleep(worked.min(PATIENCE));
+        true
+    }
+
+    /// None: as fast as can be.
+    fn paced_rate(&self) -> Option<u64> {
+        // While draining nobody is left to be disturbed.
+        self.options.rate.filter(|_| !self.core.state.draining())
     }
 
     fn wait(&self, draft: &Draft) -> Result<(), SnapshotError> {
