@@ -275,19 +275,25 @@ fn a_store_that_filled_the_disk_starts_again_and_again_and_can_be_read() {
     assert!(rig.fill());
 }
 
-#[test]
-fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
-    let disk = SimDisk::new(6);
-    let mut rig = Rig::open(&disk);
+/// A store with more log and one more snapshot than a start needs, all of it durable.
+fn with_log_and_snapshots(disk: &SimDisk) -> Rig {
+    let mut rig = Rig::open(disk);
     rig.snapshots(3);
     rig.store.fill_spares();
     assert!(rig.fill());
-    let before = rig.store.status();
-    assert_eq!(before.snapshots.len(), 2);
-    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
     let newest = rig.store.store_revision();
     rig.store.watermark().want_sync(newest);
     rig.turn();
+    rig
+}
+
+#[test]
+fn a_start_on_a_full_disk_gives_up_what_it_does_not_need() {
+    let disk = SimDisk::new(6);
+    let rig = with_log_and_snapshots(&disk);
+    let before = rig.store.status();
+    assert_eq!(before.snapshots.len(), 2);
+    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
     drop(rig);
     let disk = disk.kill();
     fill_by_others(&disk);
@@ -332,17 +338,11 @@ fn cut_start(disk: &SimDisk, cut: u64, seed: u64) -> (bool, SimDisk) {
 
 #[test]
 fn a_start_that_gives_something_up_may_be_cut_anywhere() {
-    let disk = SimDisk::new(8);
-    let mut rig = Rig::open(&disk);
-    rig.snapshots(3);
-    rig.store.fill_spares();
-    assert!(rig.fill());
-    let there = rig.store.hash(&KeyRange::all()).expect("read").value;
-    let newest = rig.store.store_revision();
-    rig.store.watermark().want_sync(newest);
-    rig.turn();
-    drop(rig);
     let content = |store: &Engine| store.hash(&KeyRange::all()).expect("read").value;
+    let disk = SimDisk::new(8);
+    let rig = with_log_and_snapshots(&disk);
+    let there = content(&rig.store);
+    drop(rig);
     let (mut cut, mut refused) = (0, 0);
     loop {
         let mut whole = false;

@@ -155,3 +155,42 @@ impl Engine {
         Err(Error::Overloaded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::clock::ManualClock;
+    use crate::base::entropy::SeededEntropy;
+    use crate::disk::{Environment, SimDisk};
+    use crate::engine::Options;
+
+    #[test]
+    fn numbers_do_not_run_further_ahead_of_the_disk_than_a_start_jumps() {
+        let environment = Environment {
+            disk: Arc::new(SimDisk::new(1)),
+            clock: Arc::<ManualClock>::default(),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        let mut options = Options::new(Path::new("/simulated"));
+        options.segment_bytes = 64 << 20;
+        let (engine, _writer) = Engine::open_manual(options, &environment).expect("opens");
+        engine.fill_spares();
+        let watermark = engine.watermark();
+        let admit = || {
+            let set = Mutation::set(b"k", b"v");
+            engine.try_admit(engine.prepare(&set, None).expect("within the limits"))
+        };
+        let durable = watermark.durable();
+        // As far as everything in flight leaves room for, and one less.
+        let far = durable.plus(Revision::JUMP - (1 << 20));
+        watermark.advance_logged(Revision(far.0 - 1));
+        assert!(admit().is_ok());
+        watermark.advance_logged(far);
+        assert!(matches!(admit(), Err(AdmitFailure::Busy(_))));
+        watermark.advance_durable(durable.next());
+        assert!(admit().is_ok(), "the disk has caught up");
+    }
+}
