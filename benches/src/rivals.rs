@@ -35,6 +35,9 @@ pub(crate) struct PeersArgs {
     /// Only tables of these names: set-always, set-everysec, get, stream, mixes.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(TABLES.map(|table| table.0)))]
     only: Vec<String>,
+    /// Only shapes whose name contains this, as in "GET, messages".
+    #[arg(long, value_name = "TEXT")]
+    shape: Option<String>,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
     #[command(flatten)]
@@ -58,6 +61,9 @@ pub(crate) fn run(args: &PeersArgs) -> Result<Report> {
     let mut sides = Sides::start(&launcher, redis.as_deref(), etcd.as_deref())?;
     let mut cases = cases();
     cases.retain(|case| args.only.is_empty() || args.only.iter().any(|name| name == case.table));
+    if let Some(text) = &args.shape {
+        cases.retain(|case| case.group.contains(text));
+    }
     let (mut lines, mut generation) = (Vec::new(), 0);
     for (value_bytes, fewer) in VALUES {
         let of_size: Vec<&Case> = cases
