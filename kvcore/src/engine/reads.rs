@@ -72,9 +72,7 @@ impl Engine {
     /// These keys are about to be read or written one by one. Nothing is promised: it only
     /// lets the processor wait for all their records at once.
     pub fn expect<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
-        let shards = &self.inner.core.shards;
-        let mut places: Vec<_> = keys.map(|key| shards.place(key)).collect();
-        shards.fetch(&mut places);
+        self.inner.core.shards.fetch(keys);
     }
 
     /// As [`Engine::get`], without waiting for anything but a shard's lock.

@@ -211,23 +211,38 @@ impl Shards {
         }
     }
 
-    /// Brings the records at these places, in any order, into the processor's cache, for
-    /// whoever looks at them one by one next: he would wait for each of them alone, and
-    /// all the longer for the locks in between. Changes nothing.
-    pub fn fetch(&self, places: &mut [Place]) {
-        for few in places.chunks_mut(FETCHED_TOGETHER) {
-            few.sort_unstable_by_key(|place| place.shard);
-            let tables: Vec<Reading<'_>> = few
-                .chunk_by(|a, b| a.shard == b.shard)
-                .map(|of_one| self.tables.read(of_one[0].shard))
-                .collect();
-            let of_one = few.chunk_by(|a, b| a.shard == b.shard);
-            let fetched = tables
-                .iter()
-                .zip(of_one)
-                .flat_map(|(table, places)| places.iter().map(|place| table.fetch(place.hash)));
-            std::hint::black_box(fetched.fold(0, u64::wrapping_add));
+    /// Brings the records of these keys into the processor's cache, for whoever looks at
+    /// them one by one next: he would wait for each of them alone, and all the longer for
+    /// the locks in between. Changes nothing.
+    pub fn fetch<'a>(&self, mut keys: impl Iterator<Item = &'a [u8]>) {
+        loop {
+            let mut places = [const { None }; FETCHED_TOGETHER];
+            let mut count = 0;
+            for (place, key) in places.iter_mut().zip(&mut keys) {
+                *place = Some(self.place(key));
+                count += 1;
+            }
+            self.fetch_together(&mut places[..count]);
+            if count < FETCHED_TOGETHER {
+                return;
+            }
         }
+    }
+
+    fn fetch_together(&self, places: &mut [Option<Place>]) {
+        let shard = |place: &Option<Place>| place.map_or(0, |place| place.shard);
+        places.sort_unstable_by_key(shard);
+        let mut tables = [const { None }; FETCHED_TOGETHER];
+        let of_one = || places.chunk_by(|a, b| shard(a) == shard(b));
+        for (table, places) in tables.iter_mut().zip(of_one()) {
+            *table = Some(self.tables.read(shard(&places[0])));
+        }
+        let fetched = tables.iter().flatten().zip(of_one());
+        let fetched = fetched.flat_map(|(table, places)| {
+            let places = places.iter().flatten();
+            places.map(|place| table.fetch(place.hash))
+        });
+        std::hint::black_box(fetched.fold(0, u64::wrapping_add));
     }
 
     /// Takes keys whose records are gone out of the index, in order: neighbours lie in the
