@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use kvproto::v1::admin_service_server::AdminServiceServer;
-use kvproto::v1::kv_service_server::KvServiceServer;
 use kvproto::v1::lease_service_server::LeaseServiceServer;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -18,7 +17,7 @@ use crate::runtime::Cores;
 use crate::serve::Http2;
 use crate::service::admin::Admin;
 use crate::service::core::{Core, Shared};
-use crate::service::kv::Kv;
+use crate::service::kv::KvServer;
 use crate::service::not_yet::NotYet;
 use crate::service::watch::{Watch, WatchServer};
 use crate::telemetry::metrics::Figures;
@@ -100,8 +99,6 @@ impl<S: Store> Server<S> {
     }
 }
 
-type KvServer<S> = KvServiceServer<Kv<S>>;
-
 /// What one runtime serves; called on it.
 fn front<S: Store>(
     figures: &Figures<S>,
@@ -118,13 +115,8 @@ fn front<S: Store>(
     let store = Arc::clone(&figures.shared.store);
     tokio::spawn(Arc::clone(&core.waiters).drive(store));
     tokio::spawn(Arc::clone(&core.watchers).drive());
-    let (longest, reply) = (
-        figures.shared.limits.request_message(),
-        figures.shared.limits.reply_message(),
-    );
-    let kv = KvServiceServer::new(Kv::new(Arc::clone(&core)))
-        .max_decoding_message_size(longest)
-        .max_encoding_message_size(reply);
+    let longest = figures.shared.limits.request_message();
+    let kv = KvServer::new(Arc::clone(&core));
     let intake = Arc::clone(&core.intake);
     Front::new(kv, rest(&core, health, longest), intake)
 }

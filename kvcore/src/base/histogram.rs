@@ -35,8 +35,14 @@ impl<const LOW: u32, const SUB: u32, const BUCKETS: usize> Default
 
 impl<const LOW: u32, const SUB: u32, const BUCKETS: usize> Histogram<LOW, SUB, BUCKETS> {
     pub fn record(&self, value: u64) {
-        self.buckets[Self::index(value)].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        self.record_many(value, 1);
+    }
+
+    /// The same value, so many times.
+    pub fn record_many(&self, value: u64, times: u64) {
+        self.buckets[Self::index(value)].fetch_add(times, Ordering::Relaxed);
+        let sum = value.wrapping_mul(times);
+        self.sum.fetch_add(sum, Ordering::Relaxed);
     }
 
     fn index(value: u64) -> usize {

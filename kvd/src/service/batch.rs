@@ -7,7 +7,6 @@ use kvproto::v1::{
 };
 use prost::Message as _;
 
-use super::answers::item_weight;
 use super::convert;
 use super::core::{Core, Done, Seen, read_wait};
 use super::limits::Limits;
@@ -15,6 +14,7 @@ use super::mutations::Change;
 use super::operations::Effects;
 use super::requests::Asked;
 use super::status::Refusal;
+use super::weight;
 use crate::backend::{Mutation, Outcome, RequestId, Store};
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -239,7 +239,7 @@ fn check_batch<'a>(
     limits: &Limits,
 ) -> Result<Vec<Mutation<'a>>> {
     use batch_write_operation::Operation as Op;
-    let bytes = request.operations.iter().map(item_weight).sum();
+    let bytes = request.operations.iter().map(weight::item).sum();
     convert::batch("operations", request.operations.len(), bytes, limits)?;
     let check = |(i, item): (usize, &'a v1::BatchWriteOperation)| match &item.operation {
         Some(Op::Set(set)) => part(set, limits).map_err(|e| e.inside(&place(i, "set"))),

@@ -165,11 +165,16 @@ pub fn read_level(
             "not supported by this version",
         ));
     }
-    match v1::ReadLevel::try_from(options.level) {
+    level(options.level, default)
+}
+
+/// A level by its number.
+pub fn level(number: i32, default: ReadLevel) -> Result<ReadLevel, Refusal> {
+    match v1::ReadLevel::try_from(number) {
         Ok(v1::ReadLevel::Unspecified) => Ok(default),
         Ok(v1::ReadLevel::Durable) => Ok(ReadLevel::Durable),
         Ok(v1::ReadLevel::Latest) => Ok(ReadLevel::Latest),
-        Err(_) => Err(unknown_number("options.level", options.level)),
+        Err(_) => Err(unknown_number("options.level", number)),
     }
 }
 
@@ -182,12 +187,17 @@ pub fn durability(
         return Ok(default);
     };
     require(&options.require).map_err(|e| e.inside("options"))?;
-    match v1::Durability::try_from(options.durability) {
+    durable(options.durability, default)
+}
+
+/// A durability by its number.
+pub fn durable(number: i32, default: Durability) -> Result<Durability, Refusal> {
+    match v1::Durability::try_from(number) {
         Ok(v1::Durability::Unspecified) => Ok(default),
         Ok(v1::Durability::None) => Ok(Durability::None),
         Ok(v1::Durability::Logged) => Ok(Durability::Logged),
         Ok(v1::Durability::Synced) => Ok(Durability::Synced),
-        Err(_) => Err(unknown_number("options.durability", options.durability)),
+        Err(_) => Err(unknown_number("options.durability", number)),
     }
 }
 

@@ -191,10 +191,11 @@ headed!(
 );
 
 impl<S: Store> Core<S> {
-    /// Refuses a client that asks faster than it reads.
-    pub fn keeps_up(&self, peer: Option<&Peer>) -> Result<(), Refusal> {
+    /// Refuses a client that asks faster than it reads. `beyond` are bytes of replies that
+    /// its connection does not know of.
+    pub fn keeps_up(&self, peer: Option<&Peer>, beyond: usize) -> Result<(), Refusal> {
         let limit = self.shared.live.reply_memory();
-        match peer.map(Peer::unread) {
+        match peer.map(|peer| peer.unread() + beyond) {
             Some(unread) if unread > limit => Err(Refusal::new(
                 Reason::Overloaded,
                 format!(

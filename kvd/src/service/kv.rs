@@ -1,12 +1,25 @@
 //! KvService: each call begins, runs its operation, waits, and ends its count.
+//!
+//! In place of the server that is generated: the messages of a pipeline are not the generated
+//! ones (`pipeline`), and a unary call is boxed once and not twice.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::BoxStream;
-use kvproto::v1::{self, kv_service_server::KvService};
+use http_body::Body as HttpBody;
+use kvproto::v1;
 use prost::Message as _;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::body::Body;
+use tonic::codec::Codec;
+use tonic::server::{Grpc, NamedService};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+use tower::{Service, service_fn};
 
 use super::convert;
 use super::core::{Core, Done, Headed as _, Seen, answer};
@@ -21,14 +34,31 @@ use crate::waiter::Level;
 
 /// The service of one runtime.
 #[derive(Debug)]
-pub struct Kv<S: Store> {
+pub struct KvServer<S: Store> {
     core: Arc<Core<S>>,
+    /// Largest request and largest reply.
+    longest: (usize, usize),
 }
 
-impl<S: Store> Kv<S> {
+impl<S: Store> KvServer<S> {
     pub fn new(core: Arc<Core<S>>) -> Self {
-        Self { core }
+        let limits = &core.shared.limits;
+        let longest = (limits.request_message(), limits.reply_message());
+        Self { core, longest }
     }
+}
+
+impl<S: Store> Clone for KvServer<S> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            longest: self.longest,
+        }
+    }
+}
+
+impl<S: Store> NamedService for KvServer<S> {
+    const NAME: &'static str = "kvd.v1.KvService";
 }
 
 impl<S: Store> Core<S> {
@@ -61,140 +91,116 @@ impl<S: Store> Core<S> {
 
 /// A unary call: the operation, then its end.
 macro_rules! unary {
-    ($self:ident, $rpc:ident, $request:ident, $operation:ident) => {{
-        let core = &*$self.core;
-        let mut call = core.begin(Rpc::$rpc, &$request);
-        call.brings(|| $request.get_ref().encoded_len());
-        let deadline = Deadline::of(&$request);
-        let peer = $request.extensions().get::<Peer>();
-        let request = $request.get_ref();
-        let result = async {
-            let store = core.store()?;
-            core.keeps_up(peer)?;
-            let done = match core.$operation(store, request, deadline).await {
-                Ok(done) => done,
-                Err(refusal) => return Err(core.told(store, refusal, deadline).await),
-            };
-            call.applied(done.seen.reveals, done.seen.wrote);
-            call.waits(|| done.seen.waits(store));
-            let reply = core.finish(store, done, deadline).await?;
-            if let Some(peer) = peer {
-                peer.owes(reply.weight());
+    ($server:ident, $http:ident, $rpc:ident($request:ident), $operation:ident) => {{
+        let core = Arc::clone(&$server.core);
+        let method = move |request: Request<v1::$request>| {
+            let core = Arc::clone(&core);
+            async move {
+                let mut call = core.begin(Rpc::$rpc, &request);
+                call.brings(|| request.get_ref().encoded_len());
+                let deadline = Deadline::of(&request);
+                let peer = request.extensions().get::<Peer>();
+                let request = request.get_ref();
+                let result = async {
+                    let store = core.store()?;
+                    core.keeps_up(peer, 0)?;
+                    let done = match core.$operation(store, request, deadline).await {
+                        Ok(done) => done,
+                        Err(refusal) => return Err(core.told(store, refusal, deadline).await),
+                    };
+                    call.applied(done.seen.reveals, done.seen.wrote);
+                    call.waits(|| done.seen.waits(store));
+                    let reply = core.finish(store, done, deadline).await?;
+                    if let Some(peer) = peer {
+                        peer.owes(reply.weight());
+                    }
+                    Ok(reply)
+                };
+                let result = result.await;
+                answer(call, result)
             }
-            Ok(reply)
         };
-        let result = result.await;
-        answer(call, result)
+        let mut grpc = $server.grpc(ProstCodec::default());
+        async move { Ok(grpc.unary(service_fn(method), $http).await) }.boxed()
     }};
 }
 
-#[tonic::async_trait]
-impl<S: Store> KvService for Kv<S> {
-    async fn get(
-        &self,
-        request: Request<v1::GetRequest>,
-    ) -> Result<Response<v1::GetResponse>, Status> {
-        unary!(self, Get, request, get)
+type Replies<T> = Result<Response<BoxStream<'static, Result<T, Status>>>, Status>;
+
+impl<S: Store> KvServer<S> {
+    fn grpc<C: Codec>(&self, codec: C) -> Grpc<C> {
+        let (request, reply) = self.longest;
+        Grpc::new(codec).apply_max_message_size_config(Some(request), Some(reply))
     }
+}
 
-    async fn set(
-        &self,
-        request: Request<v1::SetRequest>,
-    ) -> Result<Response<v1::SetResponse>, Status> {
-        unary!(self, Set, request, change)
-    }
-
-    async fn delete(
-        &self,
-        request: Request<v1::DeleteRequest>,
-    ) -> Result<Response<v1::DeleteResponse>, Status> {
-        unary!(self, Delete, request, change)
-    }
-
-    async fn batch_get(
-        &self,
-        request: Request<v1::BatchGetRequest>,
-    ) -> Result<Response<v1::BatchGetResponse>, Status> {
-        unary!(self, BatchGet, request, batch_get)
-    }
-
-    async fn batch_write(
-        &self,
-        request: Request<v1::BatchWriteRequest>,
-    ) -> Result<Response<v1::BatchWriteResponse>, Status> {
-        unary!(self, BatchWrite, request, batch_write)
-    }
-
-    async fn wait_durable(
-        &self,
-        request: Request<v1::WaitDurableRequest>,
-    ) -> Result<Response<v1::WaitDurableResponse>, Status> {
-        unary!(self, WaitDurable, request, wait_durable)
-    }
-
-    type PipelineStream = BoxStream<'static, Result<v1::PipelineResponse, Status>>;
-
-    async fn pipeline(
-        &self,
-        request: Request<Streaming<v1::PipelineRequest>>,
-    ) -> Result<Response<Self::PipelineStream>, Status> {
-        match self.core.store() {
-            Ok(store) => {
-                let store = store.clone();
-                Ok(Response::new(pipeline::serve(
-                    Arc::clone(&self.core),
-                    store,
-                    request,
-                )))
-            }
-            Err(refusal) => answer(self.core.begin(Rpc::Pipeline, &request), Err(refusal)),
+fn pipeline<S: Store>(
+    core: &Arc<Core<S>>,
+    request: Request<Streaming<pipeline::Message>>,
+) -> Replies<pipeline::Reply> {
+    match core.store() {
+        Ok(store) => {
+            let (core, store) = (Arc::clone(core), store.clone());
+            Ok(Response::new(pipeline::serve(core, store, request)))
         }
+        Err(refusal) => answer(core.begin(Rpc::Pipeline, &request), Err(refusal)),
+    }
+}
+
+fn scan<S: Store>(
+    core: &Arc<Core<S>>,
+    request: &Request<v1::ScanRequest>,
+) -> Replies<v1::ScanResponse> {
+    match scan::begin(core, request) {
+        Ok(stream) => Ok(Response::new(stream)),
+        Err(refusal) => answer(core.begin(Rpc::Scan, request), Err(refusal)),
+    }
+}
+
+impl<S, B> Service<http::Request<B>> for KvServer<S>
+where
+    S: Store,
+    B: HttpBody + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn increment(
-        &self,
-        request: Request<v1::IncrementRequest>,
-    ) -> Result<Response<v1::IncrementResponse>, Status> {
-        unary!(self, Increment, request, change)
-    }
-
-    async fn expire(
-        &self,
-        request: Request<v1::ExpireRequest>,
-    ) -> Result<Response<v1::ExpireResponse>, Status> {
-        unary!(self, Expire, request, change)
-    }
-
-    async fn txn(
-        &self,
-        request: Request<v1::TxnRequest>,
-    ) -> Result<Response<v1::TxnResponse>, Status> {
-        unary!(self, Txn, request, txn)
-    }
-
-    async fn count(
-        &self,
-        request: Request<v1::CountRequest>,
-    ) -> Result<Response<v1::CountResponse>, Status> {
-        unary!(self, Count, request, count)
-    }
-
-    async fn delete_range(
-        &self,
-        request: Request<v1::DeleteRangeRequest>,
-    ) -> Result<Response<v1::DeleteRangeResponse>, Status> {
-        unary!(self, DeleteRange, request, delete_range)
-    }
-
-    type ScanStream = BoxStream<'static, Result<v1::ScanResponse, Status>>;
-
-    async fn scan(
-        &self,
-        request: Request<v1::ScanRequest>,
-    ) -> Result<Response<Self::ScanStream>, Status> {
-        match scan::begin(&self.core, &request) {
-            Ok(stream) => Ok(Response::new(stream)),
-            Err(refusal) => answer(self.core.begin(Rpc::Scan, &request), Err(refusal)),
+    fn call(&mut self, http: http::Request<B>) -> Self::Future {
+        let path = http.uri().path();
+        match path.strip_prefix("/kvd.v1.KvService/").unwrap_or_default() {
+            "Get" => unary!(self, http, Get(GetRequest), get),
+            "Set" => unary!(self, http, Set(SetRequest), change),
+            "Delete" => unary!(self, http, Delete(DeleteRequest), change),
+            "BatchGet" => unary!(self, http, BatchGet(BatchGetRequest), batch_get),
+            "BatchWrite" => unary!(self, http, BatchWrite(BatchWriteRequest), batch_write),
+            "Increment" => unary!(self, http, Increment(IncrementRequest), change),
+            "Expire" => unary!(self, http, Expire(ExpireRequest), change),
+            "Txn" => unary!(self, http, Txn(TxnRequest), txn),
+            "Count" => unary!(self, http, Count(CountRequest), count),
+            "DeleteRange" => unary!(self, http, DeleteRange(DeleteRangeRequest), delete_range),
+            "WaitDurable" => unary!(self, http, WaitDurable(WaitDurableRequest), wait_durable),
+            "Pipeline" => {
+                let core = Arc::clone(&self.core);
+                let method = service_fn(move |request| ready(pipeline(&core, request)));
+                let mut grpc = self.grpc(pipeline::Codec);
+                async move { Ok(grpc.streaming(method, http).await) }.boxed()
+            }
+            "Scan" => {
+                let core = Arc::clone(&self.core);
+                let method = service_fn(move |request| ready(scan(&core, &request)));
+                let mut grpc = self.grpc(ProstCodec::default());
+                async move { Ok(grpc.server_streaming(method, http).await) }.boxed()
+            }
+            _ => {
+                let unknown = Status::new(Code::Unimplemented, "");
+                ready(Ok(unknown.into_http())).boxed()
+            }
         }
     }
 }

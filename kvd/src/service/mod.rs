@@ -1,7 +1,6 @@
 //! One adapter per service of the protocol: convert, call the store, convert back.
 
 pub mod admin;
-mod answers;
 mod backup;
 mod batch;
 pub mod convert;
@@ -27,3 +26,4 @@ mod token;
 mod txn;
 mod verify;
 pub mod watch;
+mod weight;

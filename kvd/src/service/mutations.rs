@@ -6,7 +6,7 @@ use std::time::Instant;
 use kvproto::v1;
 
 use super::convert;
-use super::core::{Core, Done};
+use super::core::{Core, Done, Seen};
 use super::expiry;
 use super::limits::Limits;
 use super::operations::Effects;
@@ -60,6 +60,31 @@ impl<S: Store> Core<S> {
         patience.check()?;
         let written = store.write(mutation, asked.request, patience).await;
         written.map_err(|error| asked.told(store, error))
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// A Set that asks for a key and a value, and for a durability or for the server's.
+    /// Nothing can be in its way, so it has been applied.
+    pub(super) async fn set_plain(
+        &self,
+        store: &S,
+        key: &[u8],
+        value: &[u8],
+        durability: i32,
+    ) -> Result<(Outcome, Seen)> {
+        let limits = &self.shared.limits;
+        convert::key(key, limits)?;
+        convert::value(value, limits)?;
+        let asked = Asked {
+            durability: convert::durable(durability, store.default_durability())?,
+            request: None,
+        };
+        let outcome = self.write(store, Mutation::set(key, value), asked, None);
+        let outcome = outcome.await?;
+        debug_assert!(outcome.applied, "it has no condition");
+        let seen = Effects::of(&outcome).seen(store, asked.durability);
+        Ok((outcome, seen))
     }
 }
 

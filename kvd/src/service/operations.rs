@@ -9,7 +9,7 @@ use super::convert;
 use super::core::{Core, Done, Seen, read_wait, write_wait};
 use super::requests::shows_durable;
 use super::status::Refusal;
-use crate::backend::{Durability, Outcome, Revision, Store};
+use crate::backend::{Durability, Outcome, ReadLevel, Record, Revision, Store};
 use crate::waiter::Level;
 
 impl<S: Store> Core<S> {
@@ -19,24 +19,48 @@ impl<S: Store> Core<S> {
         request: &v1::GetRequest,
         deadline: Option<Instant>,
     ) -> Result<Done<v1::GetResponse>, Refusal> {
-        let limits = &self.shared.limits;
-        convert::key(&request.key, limits)?;
+        convert::key(&request.key, &self.shared.limits)?;
         let level = convert::read_level(request.options.as_ref(), store.default_read_level())?;
-        let found = store.get(&request.key, limits.patience(deadline)).await?;
-        let record = found.value.as_ref();
+        let (record, seen) = self.found(store, &request.key, level, deadline).await?;
+        let record = record.as_ref();
         Ok(Done {
             reply: v1::GetResponse {
                 header: None,
                 found: record.is_some(),
                 record: record.map(|record| convert::record(store, request.key.clone(), record)),
             },
-            seen: Seen {
-                store_revision: found.store_revision,
-                reveals: found.revealed,
-                wait: read_wait(level, found.revealed),
-                wrote: false,
-            },
+            seen,
         })
+    }
+
+    /// A Get that asks for a key, and for a level or for the server's.
+    pub(super) async fn get_plain(
+        &self,
+        store: &S,
+        key: &[u8],
+        level: i32,
+    ) -> Result<(Option<Record>, Seen), Refusal> {
+        convert::key(key, &self.shared.limits)?;
+        let level = convert::level(level, store.default_read_level())?;
+        self.found(store, key, level, None).await
+    }
+
+    async fn found(
+        &self,
+        store: &S,
+        key: &[u8],
+        level: ReadLevel,
+        deadline: Option<Instant>,
+    ) -> Result<(Option<Record>, Seen), Refusal> {
+        let patience = self.shared.limits.patience(deadline);
+        let found = store.get(key, patience).await?;
+        let seen = Seen {
+            store_revision: found.store_revision,
+            reveals: found.revealed,
+            wait: read_wait(level, found.revealed),
+            wrote: false,
+        };
+        Ok((found.value, seen))
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn begin<S: Store>(
 ) -> Result<Pages, Refusal> {
     let store = core.store()?.clone();
     let peer = request.extensions().get::<Peer>().cloned();
-    core.keeps_up(peer.as_ref())?;
+    core.keeps_up(peer.as_ref(), 0)?;
     let scan = Scan {
         deadline: Deadline::of(request),
         peer,
@@ -204,7 +204,7 @@ impl<S: Store> Scan<S> {
                 "the server is stopping: go on with the last token at another time or place",
             ));
         }
-        self.core.keeps_up(self.peer.as_ref())
+        self.core.keeps_up(self.peer.as_ref(), 0)
     }
 
     fn limit(&self) -> PageLimit {

@@ -165,10 +165,10 @@ impl Stats {
         self.in_flight[rpc as usize].fetch_sub(1, Ordering::Release);
     }
 
-    /// Counts one operation of a pipeline.
-    pub fn operation(&self, rpc: Rpc, code: Code, took: Duration) {
-        self.operations[rpc as usize][code as usize].fetch_add(1, Ordering::Relaxed);
-        self.operation_times[rpc as usize][outcome(code)].record(nanos(took));
+    /// Counts so many operations of a pipeline, each of which took that long.
+    pub fn operations_ended(&self, rpc: Rpc, code: Code, took: Duration, count: u64) {
+        self.operations[rpc as usize][code as usize].fetch_add(count, Ordering::Relaxed);
+        self.operation_times[rpc as usize][outcome(code)].record_many(nanos(took), count);
     }
 
     /// Calls begun and not ended.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kvproto::v1::kv_service_client::KvServiceClient;
 use kvproto::v1::{self, ErrorReason as Reason, operation::Operation as Op};
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -581,4 +582,33 @@ async fn a_pipeline_stops_reading_while_too_much_is_unanswered() {
         answered.extend(ids(&pipe.next().await.unwrap().unwrap()));
     }
     assert_eq!(answered, (0..10_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn every_method_of_the_contract_is_served_and_no_other() {
+    let store = Fake::instant();
+    let rig = rig(&store).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", rig.address)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let call = async |method: &str| {
+        let mut grpc = tonic::client::Grpc::new(channel.clone());
+        grpc.ready().await.unwrap();
+        let path = format!("/kvd.v1.KvService/{method}").parse().unwrap();
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        let called = grpc.unary(tonic::Request::new(()), path, codec);
+        soon(called).await.err().map(|status| status.code())
+    };
+    let files = prost_types::FileDescriptorSet::decode(kvproto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = files.file.iter().flat_map(|file| &file.service);
+    let kv = services.filter(|service| service.name() == "KvService");
+    let methods: Vec<&str> = kv
+        .flat_map(|service| &service.method)
+        .map(prost_types::MethodDescriptorProto::name)
+        .collect();
+    assert_eq!(methods.len(), 13, "{methods:?}");
+    for method in methods {
+        assert_ne!(call(method).await, Some(Code::Unimplemented), "{method}");
+    }
+    assert_eq!(call("Nothing").await, Some(Code::Unimplemented));
+    assert_eq!(call("").await, Some(Code::Unimplemented));
 }

@@ -165,7 +165,7 @@ impl<S: Store> Session<S> {
                     continue;
                 }
             }
-            if self.core.keeps_up(self.peer.as_ref()).is_err() {
+            if self.core.keeps_up(self.peer.as_ref(), 0).is_err() {
                 tokio::time::sleep(REST).await;
                 self.since_request = ASK;
                 continue;
