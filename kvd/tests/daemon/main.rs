@@ -19,13 +19,17 @@ mod descriptors;
 #[cfg(test)]
 mod dump;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod errors_doc;
+#[cfg(test)]
+mod log_lines;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
 mod owed;
 #[cfg(test)]
-mod process;
+mod pages;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
@@ -38,6 +42,12 @@ mod requests;
 mod service_manager;
 #[cfg(test)]
 mod services;
+#[cfg(test)]
+mod start_configuration;
+#[cfg(test)]
+mod start_damage;
+#[cfg(test)]
+mod start_place;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
