@@ -4,7 +4,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::support::process::{fill, writes};
-use super::support::{Process, channel, command, get, raw, run, serve_arguments};
+use super::support::{
+    Process, Running, channel, command, get, raw, run, serve_arguments, set, start_in,
+};
 use kvproto::v1;
 use kvproto::v1::admin_service_client::AdminServiceClient;
 use kvproto::v1::kv_service_client::KvServiceClient;
@@ -127,4 +129,47 @@ async fn a_stop_makes_a_snapshot_if_it_is_asked_to() {
         name.to_string_lossy().ends_with(".kvsnap")
     });
     assert_eq!(snapshots.count(), 1);
+}
+
+#[tokio::test]
+async fn calls_in_flight_are_finished_when_the_daemon_stops() {
+    let running = Running::start(&[]).await;
+    let mut tasks = Vec::new();
+    for task in 0..8 {
+        let mut kv = running.kv().await;
+        tasks.push(tokio::spawn(async move {
+            let mut durable = Vec::new();
+            for i in 0.. {
+                let key = format!("{task}/{i}");
+                match kv.set(set(&key, key.clone())).await {
+                    Ok(reply) => {
+                        assert!(reply.into_inner().header.unwrap().durable);
+                        durable.push(key);
+                    }
+                    Err(_) => break,
+                }
+            }
+            durable
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let Running { daemon, dir } = running;
+    daemon.stop().await.unwrap();
+    let daemon = start_in(dir.path(), &[]).await;
+    let running = Running { daemon, dir };
+    let mut kv = running.kv().await;
+    let mut admin = running.admin().await;
+    let status = admin
+        .get_status(v1::GetStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(status.recovery.unwrap().started_clean);
+    for task in tasks {
+        let durable = task.await.unwrap();
+        assert!(!durable.is_empty());
+        for key in durable {
+            assert!(kv.get(get(&key)).await.unwrap().into_inner().found, "{key}");
+        }
+    }
 }

@@ -11,6 +11,8 @@ mod bad_input;
 #[cfg(test)]
 mod bad_model;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod config_command;
 #[cfg(test)]
 mod data_model;
@@ -22,6 +24,10 @@ mod dump;
 mod ends;
 #[cfg(test)]
 mod errors_doc;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod http_side;
 #[cfg(test)]
 mod log_lines;
 #[cfg(test)]
@@ -41,7 +47,9 @@ mod requests;
 #[cfg(test)]
 mod service_manager;
 #[cfg(test)]
-mod services;
+mod single_keys;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod start_configuration;
 #[cfg(test)]
@@ -50,6 +58,8 @@ mod start_damage;
 mod start_place;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod unix_socket;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A daemon in this process, and daemons in processes of their own.
 
+pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod raw;
