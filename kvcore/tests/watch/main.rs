@@ -14,13 +14,17 @@
 mod broken_builds;
 mod client;
 mod library;
+mod pages;
 mod story;
+mod tally;
 mod truth;
+mod writes;
 
 use std::time::Duration;
 
 use kvcore::SyncPolicy;
-use story::{Plan, Tally, tell};
+use story::{Plan, tell};
+use tally::Tally;
 
 const POLICIES: [SyncPolicy; 3] = [
     SyncPolicy::Always,
