@@ -15,6 +15,8 @@ mod broken_builds;
 mod corruption;
 mod exhaustive;
 mod oracle;
+#[path = "../small/simulated.rs"]
+mod small;
 mod story;
 mod tails;
 

@@ -10,14 +10,14 @@ use kvcore::disk::{Disk, SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::engine::snapshots::Draft;
 use kvcore::{
-    Durability, Engine, Environment, Limits, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
+    Durability, Engine, Environment, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
 };
 
 use crate::oracle::{Changes, Oracle, Promise, Survived};
+use crate::small;
 
 const KEYS: u64 = 8;
 const LIVES: u64 = 5;
-const SEGMENT: u64 = 16 << 10;
 
 /// What a story is made from.
 #[derive(Clone, Debug)]
@@ -85,22 +85,9 @@ impl Tally {
 
 /// The options of a store small enough that everything happens within a hundred steps.
 pub(crate) fn options(policy: SyncPolicy) -> Options {
-    let mut options = Options::new("/simulated");
+    let mut options = small::options();
     options.policy = policy;
-    options.segment_bytes = SEGMENT;
-    options.shards = 4;
-    options.replay_threads = 1;
-    options.snapshots.rate = None;
     options.retain.bytes = 0;
-    options.limits = Limits {
-        key_bytes: 16,
-        value_bytes: 2048,
-        unit_operations: 4,
-        unit_bytes: 2200,
-        in_flight_units: 64,
-        in_flight_bytes: 64 << 10,
-        ..Limits::default()
-    };
     options
 }
 

@@ -14,7 +14,11 @@
 mod broken_builds;
 mod client;
 mod library;
+#[path = "../small/on_disk.rs"]
+mod on_disk;
 mod pages;
+#[path = "../small/simulated.rs"]
+mod simulated;
 mod story;
 mod tally;
 mod truth;

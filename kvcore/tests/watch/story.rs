@@ -10,10 +10,11 @@ use kvcore::disk::{SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::log::writer::Turn as LogTurn;
 use kvcore::watch::{Budget, EventKind, Filter, Level, OnCompacted, Want};
-use kvcore::{Engine, Environment, KeyRange, Limits, OpenErrorKind, Options, SyncPolicy};
+use kvcore::{Engine, Environment, KeyRange, OpenErrorKind, Options, SyncPolicy};
 
 use crate::client::{Client, Dispatchers, Went};
 use crate::pages::Pages;
+use crate::simulated;
 use crate::tally::Tally;
 use crate::truth::Truth;
 
@@ -74,23 +75,10 @@ pub(crate) fn tell(plan: &Plan) -> Result<Tally, String> {
 }
 
 fn options(policy: SyncPolicy, rng: &mut SimRng) -> Options {
-    let mut options = Options::new("/simulated");
+    let mut options = simulated::options();
     options.policy = policy;
-    options.segment_bytes = 16 << 10;
-    options.shards = 4;
-    options.replay_threads = 1;
-    options.snapshots.rate = None;
     options.retain.bytes = rng.below(3) * (24 << 10);
     options.watch_ring_bytes = [0, 700, 4 << 10, 1 << 20][small(rng.below(4))];
-    options.limits = Limits {
-        key_bytes: 16,
-        value_bytes: 2048,
-        unit_operations: 4,
-        unit_bytes: 2200,
-        in_flight_units: 64,
-        in_flight_bytes: 64 << 10,
-        ..Limits::default()
-    };
     options
 }
 
