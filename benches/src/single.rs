@@ -3,6 +3,8 @@
 //! All writes of a run are of one generation, so a value that is read is either the one
 //! that was acknowledged before the read was sent, or that of the run.
 
+pub(crate) mod gated;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -1,5 +1,8 @@
 //! Backups taken while the store is in use, and what comes back of them.
 
+#[path = "small/on_disk.rs"]
+mod small;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +17,8 @@ use kvcore::{
 use tempfile::TempDir;
 
 fn options(dir: &Path) -> Options {
-    let mut options = Options::new(dir);
-    options.allow_volatile = true;
+    let mut options = small::options(dir);
     options.segment_bytes = 1 << 20;
-    options.limits.value_bytes = 16 << 10;
-    options.limits.unit_bytes = 17 << 10;
-    options.limits.unit_operations = 64;
-    options.limits.in_flight_bytes = 1 << 20;
-    options.shards = 64;
     options.snapshots.rate = None;
     options.retain.bytes = 0;
     options.snapshots.log_bytes = None;

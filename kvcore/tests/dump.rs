@@ -1,5 +1,8 @@
 //! What `dump` shows of a store's files.
 
+#[path = "small/on_disk.rs"]
+mod small;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,14 +14,8 @@ use kvcore::{
 use tempfile::TempDir;
 
 fn options(dir: &Path) -> Options {
-    let mut options = Options::new(dir);
-    options.allow_volatile = true;
+    let mut options = small::options(dir);
     options.segment_bytes = 1 << 20;
-    options.limits.value_bytes = 16 << 10;
-    options.limits.unit_bytes = 17 << 10;
-    options.limits.unit_operations = 64;
-    options.limits.in_flight_bytes = 1 << 20;
-    options.shards = 64;
     options.snapshots.log_bytes = None;
     options
 }

@@ -1,6 +1,8 @@
 //! A full disk: what is given up, in which order, and that nothing is lost by it.
 
-use std::path::Path;
+#[path = "small/on_disk.rs"]
+mod small;
+
 use std::sync::Arc;
 
 use kvcore::base::clock::ManualClock;
@@ -17,12 +19,7 @@ struct Rig {
 }
 
 fn options() -> Options {
-    let mut options = Options::new(Path::new("/simulated"));
-    options.segment_bytes = 256 << 10;
-    options.limits.value_bytes = 16 << 10;
-    options.limits.unit_bytes = 17 << 10;
-    options.limits.unit_operations = 64;
-    options.limits.in_flight_bytes = 1 << 20;
+    let mut options = small::options("/simulated");
     options.shards = 4;
     options.replay_threads = 1;
     options.snapshots.rate = None;

@@ -1,5 +1,8 @@
 //! Snapshots as a program sees them: what comes back, what is removed, what is refused.
 
+#[path = "small/on_disk.rs"]
+mod small;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,14 +18,7 @@ use kvcore::{
 };
 
 fn options(dir: &std::path::Path) -> Options {
-    let mut options = Options::new(dir);
-    options.allow_volatile = true;
-    options.segment_bytes = 256 << 10;
-    options.limits.value_bytes = 16 << 10;
-    options.limits.unit_bytes = 17 << 10;
-    options.limits.unit_operations = 64;
-    options.limits.in_flight_bytes = 1 << 20;
-    options.shards = 64;
+    let mut options = small::options(dir);
     options.snapshots.rate = None;
     options.retain.bytes = 0;
     options

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 begin 03-bad-input "Bad input is refused by name and harms nothing"
 
-rows=$(grep -cE '^ *row\(("|$)' "$ROOT/kvd/tests/daemon/bad_input.rs")
+rows=$(cat "$ROOT"/kvd/tests/daemon/bad_input/*.rs | grep -cE '^ *row\(("|$)')
 mapfile -t names < <(sed -n 's/^ran \([a-z_]*\) .*/\1/p' "$0")
 run_tests kvd daemon "${names[@]}"
 ran bad_input_is_refused_by_name_and_harms_nothing "over gRPC, one row each, $rows rows"

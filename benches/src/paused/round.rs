@@ -14,10 +14,11 @@ use super::watcher::{Mirror, Watcher};
 use crate::Result;
 use crate::child::{Launcher, Server};
 use crate::contents::{Contents, Truth};
-use crate::driver::{self, Drive, Work, on_this_thread};
+use crate::driver::{self, Drive, on_this_thread};
 use crate::fill;
 use crate::shapes::Shape;
-use crate::single::{self, Choice, Mix, Protocol, Single, Target};
+use crate::single::gated::{Gate, Gated};
+use crate::single::{Choice, Mix, Protocol, Single, Target};
 use crate::status;
 
 const KEY_BYTES: usize = 16;
@@ -68,34 +69,15 @@ impl fmt::Display for Round {
     }
 }
 
-/// A number of writes, whatever time they take.
-struct Counted {
-    single: Single,
-    left: AtomicU32,
-}
+/// So many writes are left, whatever time they take.
+struct Left(AtomicU32);
 
-impl Work for Counted {
-    type Line = single::Line;
-    type Slot = single::Slot;
-
-    async fn connect(&self) -> Result<Self::Line> {
-        self.single.connect().await
-    }
-
-    fn slot(&self, line: &Self::Line, seed: u64) -> Result<Self::Slot> {
-        self.single.slot(line, seed)
-    }
-
-    async fn call(&self, slot: &mut Self::Slot) -> Result<bool> {
-        let left = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
-        match left {
-            Ok(_) => self.single.call(slot).await,
-            Err(_) => Ok(false),
-        }
+impl Gate for Left {
+    async fn pass(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 }
 
@@ -198,9 +180,9 @@ impl Plan {
             keys: 0..self.contents.count(),
             generation: 1,
         };
-        let work = Counted {
+        let work = Gated {
             single,
-            left: AtomicU32::new(self.writes),
+            gate: Left(AtomicU32::new(self.writes)),
         };
         let drive = Drive {
             rate: Some(self.rate),

@@ -15,11 +15,12 @@ use super::listen::{Counts, Listeners, Range};
 use crate::Result;
 use crate::child::{Launcher, Server};
 use crate::contents::{Contents, Truth};
-use crate::driver::{self, Drive, Measured, Window, Work};
+use crate::driver::{self, Drive, Measured, Window};
 use crate::peers::Peer;
 use crate::report::Figures;
 use crate::shapes::Shape;
-use crate::single::{self, Choice, Mix, Protocol, Single, Target};
+use crate::single::gated::{Gate, Gated};
+use crate::single::{Choice, Mix, Protocol, Single, Target};
 
 pub(super) const KEY_BYTES: usize = 16;
 pub(super) const VALUE_BYTES: usize = 64;
@@ -62,27 +63,15 @@ impl fmt::Display for Seen {
     }
 }
 
-/// SETs that are counted, and do not run away from those who watch.
+/// SETs are counted, and do not run away from those who watch.
 struct Ahead {
-    single: Single,
     sent: Arc<AtomicU64>,
     /// Of what was told; none: no matter.
     behind: Option<(Arc<Counts>, u64)>,
 }
 
-impl Work for Ahead {
-    type Line = single::Line;
-    type Slot = single::Slot;
-
-    async fn connect(&self) -> Result<Self::Line> {
-        self.single.connect().await
-    }
-
-    fn slot(&self, line: &Self::Line, seed: u64) -> Result<Self::Slot> {
-        self.single.slot(line, seed)
-    }
-
-    async fn call(&self, slot: &mut Self::Slot) -> Result<bool> {
+impl Gate for Ahead {
+    async fn pass(&self) -> bool {
         if let Some((counts, each)) = &self.behind {
             let ahead = || {
                 let sent = self.sent.load(Ordering::Acquire) * each;
@@ -93,7 +82,7 @@ impl Work for Ahead {
             }
         }
         self.sent.fetch_add(1, Ordering::AcqRel);
-        self.single.call(slot).await
+        true
     }
 }
 
@@ -158,10 +147,12 @@ impl Side {
             Watched::Key => u64::from(self.watchers),
         };
         let sent = Arc::<AtomicU64>::default();
-        let work = Ahead {
+        let work = Gated {
             single: self.single(watched),
-            sent: Arc::clone(&sent),
-            behind: counts.clone().filter(|_| rate.is_none()).map(|c| (c, each)),
+            gate: Ahead {
+                sent: Arc::clone(&sent),
+                behind: counts.clone().filter(|_| rate.is_none()).map(|c| (c, each)),
+            },
         };
         let drive = Drive {
             rate,

@@ -11,3 +11,4 @@ mod ranges;
 mod requests;
 mod support;
 mod txn;
+mod txn_refused;

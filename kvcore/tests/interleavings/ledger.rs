@@ -1,11 +1,10 @@
 //! No byte of the log is promised twice, and what is given back is there again.
 
 use loom::sync::Arc;
-use loom::thread;
 
 use crate::base::shared::atomic::{AtomicI64, Ordering};
-use crate::explore;
 use crate::log::ledger::Ledger;
+use crate::{beside, explore};
 
 const WORTH: u64 = 100;
 
@@ -32,10 +31,7 @@ fn unit(shared: &(Ledger, AtomicI64), bytes: u64, deletes_only: bool, most: i64)
 fn units_that_do_not_fit_together_are_not_both_admitted() {
     explore(|| {
         let shared = ledger();
-        let other = {
-            let shared = shared.clone();
-            thread::spawn(move || unit(&shared, 60, false, 100))
-        };
+        let other = beside(&shared, |shared| unit(shared, 60, false, 100));
         let mine = unit(&shared, 60, false, 100);
         let both = (mine, other.join().expect("ended"));
         assert!(both.0 ^ both.1, "one of them fits: {both:?}");
@@ -47,10 +43,7 @@ fn units_that_do_not_fit_together_are_not_both_admitted() {
 fn what_is_held_back_for_deletes_is_promised_to_nobody_else() {
     explore(|| {
         let shared = ledger();
-        let set = {
-            let shared = shared.clone();
-            thread::spawn(move || unit(&shared, 60, false, 200))
-        };
+        let set = beside(&shared, |shared| unit(shared, 60, false, 200));
         let delete = unit(&shared, 150, true, 200);
         let set = set.join().expect("ended");
         assert!(delete || set, "neither");
@@ -66,10 +59,7 @@ fn a_group_gives_back_what_it_did_not_take() {
         let shared = ledger();
         shared.0.reserve(60, false).expect("there is room");
         // The writer has written less than was reserved, while another unit asks.
-        let writer = {
-            let shared = shared.clone();
-            thread::spawn(move || shared.0.settle(60, 20))
-        };
+        let writer = beside(&shared, |shared| shared.0.settle(60, 20));
         let more = shared.0.reserve(80, false).is_ok();
         writer.join().expect("ended");
         assert_eq!(shared.0.available(), if more { 100 } else { 180 });

@@ -30,9 +30,22 @@ mod ledger;
 mod parker;
 mod watermark;
 
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+
 /// Explores what `story` may come to.
 fn explore(story: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(3);
     builder.check(story);
+}
+
+/// Does `what` with `shared` on a second thread.
+fn beside<S, T>(shared: &Arc<S>, what: impl FnOnce(&S) -> T + Send + 'static) -> JoinHandle<T>
+where
+    S: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    let shared = Arc::clone(shared);
+    thread::spawn(move || what(&shared))
 }

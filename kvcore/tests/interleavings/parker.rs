@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use loom::sync::Arc;
-use loom::thread;
 
 use crate::base::shared::atomic::{AtomicU8, Ordering};
-use crate::explore;
 use crate::log::parker::{Parker, Sleep};
+use crate::{beside, explore};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -17,13 +16,9 @@ fn story(wakers: u8, how: Sleep, end: fn(&Parker)) {
         let shared = Arc::new((Parker::default(), AtomicU8::new(0)));
         let mut threads = vec![];
         // Nobody but its wakers ends a sleeper's sleep: it waits for no other thread's end.
-        threads.push({
-            let shared = shared.clone();
-            thread::spawn(move || do_all(&shared, wakers, how))
-        });
+        threads.push(beside(&shared, move |shared| do_all(shared, wakers, how)));
         for _ in 1..wakers {
-            let shared = shared.clone();
-            threads.push(thread::spawn(move || make_work(&shared, end)));
+            threads.push(beside(&shared, move |shared| make_work(shared, end)));
         }
         make_work(&shared, end);
         for thread in threads {

@@ -5,12 +5,11 @@ use std::sync::Arc as Plain;
 use std::time::Duration;
 
 use loom::sync::Arc;
-use loom::thread;
 
 use crate::base::revision::Revision;
-use crate::explore;
 use crate::log::parker::Sleep;
 use crate::log::watermark::{WaitError, Watermark};
+use crate::{beside, explore};
 
 const LIMIT: Duration = Duration::from_secs(1);
 const FIRST: Revision = Revision(2);
@@ -39,10 +38,9 @@ fn what_is_waited_for_is_written_and_told() {
     for for_durable in [false, true] {
         explore(move || {
             let watermark = watermark();
-            let waiter = {
-                let watermark = watermark.clone();
-                thread::spawn(move || watermark.wait(FIRST, for_durable, LIMIT))
-            };
+            let waiter = beside(&watermark, move |watermark| {
+                watermark.wait(FIRST, for_durable, LIMIT)
+            });
             write_when_wanted(&watermark, log_and_sync);
             assert_eq!(waiter.join().expect("ended"), Ok(()));
             assert!(watermark.logged() == FIRST);
@@ -54,10 +52,7 @@ fn what_is_waited_for_is_written_and_told() {
 fn a_failure_ends_every_wait() {
     explore(|| {
         let watermark = watermark();
-        let waiter = {
-            let watermark = watermark.clone();
-            thread::spawn(move || watermark.wait(FIRST, true, LIMIT))
-        };
+        let waiter = beside(&watermark, |watermark| watermark.wait(FIRST, true, LIMIT));
         write_when_wanted(&watermark, |watermark| {
             watermark.advance_logged(FIRST);
             // Whoever was woken by that may be waiting again.
@@ -73,10 +68,7 @@ fn a_failure_ends_every_wait() {
 fn what_is_durable_is_logged_for_everybody() {
     explore(|| {
         let watermark = watermark();
-        let writer = {
-            let watermark = watermark.clone();
-            thread::spawn(move || log_and_sync(&watermark))
-        };
+        let writer = beside(&watermark, log_and_sync);
         let durable = watermark.durable();
         let logged = watermark.logged();
         assert!(durable <= logged, "{durable} is durable, {logged} logged");
@@ -88,10 +80,7 @@ fn what_is_durable_is_logged_for_everybody() {
 fn whoever_waits_for_more_than_it_knows_is_told_of_it() {
     explore(|| {
         let watermark = watermark();
-        let writer = {
-            let watermark = watermark.clone();
-            thread::spawn(move || log_and_sync(&watermark))
-        };
+        let writer = beside(&watermark, log_and_sync);
         watermark.wait_past(Revision::START, true, LIMIT);
         assert!(watermark.durable() == FIRST);
         writer.join().expect("ended");

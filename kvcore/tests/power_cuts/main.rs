@@ -15,13 +15,17 @@ mod broken_builds;
 mod corruption;
 mod exhaustive;
 mod oracle;
+#[path = "../small/simulated.rs"]
+mod small;
 mod story;
 mod tails;
+mod tally;
 
 use std::time::Duration;
 
 use kvcore::SyncPolicy;
 use story::{Plan, tell};
+use tally::Tally;
 
 const POLICIES: [SyncPolicy; 3] = [
     SyncPolicy::Always,
@@ -54,7 +58,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_invented_over_power_cuts() {
             [0, 1].map(|worker| scope.spawn(move || run_until(first + worker, 2, cuts / 2)));
         workers.map(|worker| worker.join().expect("no violation"))
     });
-    let mut total = story::Tally::default();
+    let mut total = Tally::default();
     for one in &totals {
         total.add(one);
     }
@@ -84,8 +88,8 @@ fn nothing_acknowledged_is_lost_and_nothing_is_invented_over_power_cuts() {
 }
 
 /// Tells stories of every `step`-th seed until there were `cuts` power cuts.
-fn run_until(first: u64, step: u64, cuts: u64) -> story::Tally {
-    let mut total = story::Tally::default();
+fn run_until(first: u64, step: u64, cuts: u64) -> Tally {
+    let mut total = Tally::default();
     let mut seed = first;
     while total.power_cuts < cuts {
         let policy = POLICIES[usize::try_from(seed / 2 % 3).expect("small")];

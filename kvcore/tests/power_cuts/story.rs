@@ -10,14 +10,15 @@ use kvcore::disk::{Disk, SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::engine::snapshots::Draft;
 use kvcore::{
-    Durability, Engine, Environment, Limits, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
+    Durability, Engine, Environment, Mutation, OpenErrorKind, Options, Revision, SyncPolicy,
 };
 
 use crate::oracle::{Changes, Oracle, Promise, Survived};
+use crate::small;
+use crate::tally::Tally;
 
 const KEYS: u64 = 8;
 const LIVES: u64 = 5;
-const SEGMENT: u64 = 16 << 10;
 
 /// What a story is made from.
 #[derive(Clone, Debug)]
@@ -40,67 +41,11 @@ impl Plan {
     }
 }
 
-/// What happened, to show that the test bites.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) stories: u64,
-    pub(crate) operations: u64,
-    pub(crate) power_cuts: u64,
-    pub(crate) cuts_in_recovery: u64,
-    pub(crate) kills: u64,
-    /// Of a process whose log had failed: the cache shows what the device never got.
-    pub(crate) kills_of_failed: u64,
-    pub(crate) closes: u64,
-    pub(crate) failed_syncs: u64,
-    pub(crate) rotations: u64,
-    pub(crate) torn_tails: u64,
-    pub(crate) lost_unacknowledged: u64,
-    pub(crate) synced_acknowledged: u64,
-    pub(crate) logged_acknowledged: u64,
-    pub(crate) durable_reads: u64,
-    pub(crate) snapshots: u64,
-    pub(crate) starts_from_snapshots: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.stories += other.stories;
-        self.operations += other.operations;
-        self.power_cuts += other.power_cuts;
-        self.cuts_in_recovery += other.cuts_in_recovery;
-        self.kills += other.kills;
-        self.kills_of_failed += other.kills_of_failed;
-        self.closes += other.closes;
-        self.failed_syncs += other.failed_syncs;
-        self.rotations += other.rotations;
-        self.torn_tails += other.torn_tails;
-        self.lost_unacknowledged += other.lost_unacknowledged;
-        self.synced_acknowledged += other.synced_acknowledged;
-        self.logged_acknowledged += other.logged_acknowledged;
-        self.durable_reads += other.durable_reads;
-        self.snapshots += other.snapshots;
-        self.starts_from_snapshots += other.starts_from_snapshots;
-    }
-}
-
 /// The options of a store small enough that everything happens within a hundred steps.
 pub(crate) fn options(policy: SyncPolicy) -> Options {
-    let mut options = Options::new("/simulated");
+    let mut options = small::options();
     options.policy = policy;
-    options.segment_bytes = SEGMENT;
-    options.shards = 4;
-    options.replay_threads = 1;
-    options.snapshots.rate = None;
     options.retain.bytes = 0;
-    options.limits = Limits {
-        key_bytes: 16,
-        value_bytes: 2048,
-        unit_operations: 4,
-        unit_bytes: 2200,
-        in_flight_units: 64,
-        in_flight_bytes: 64 << 10,
-        ..Limits::default()
-    };
     options
 }
 

@@ -11,6 +11,9 @@ mod holes;
 #[cfg(test)]
 mod online;
 #[cfg(test)]
+#[path = "../small/on_disk.rs"]
+mod small;
+#[cfg(test)]
 mod snapshots;
 #[cfg(test)]
 mod support;

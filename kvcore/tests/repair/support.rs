@@ -10,17 +10,16 @@ use kvcore::{
 };
 use tempfile::TempDir;
 
+use crate::small;
+
 pub(crate) const SEGMENT: u64 = 256 << 10;
 
 pub(crate) fn options(dir: &Path) -> Options {
-    let mut options = Options::new(dir);
-    options.allow_volatile = true;
+    let mut options = small::options(dir);
     options.segment_bytes = SEGMENT;
     options.limits.value_bytes = 8 << 10;
     options.limits.unit_bytes = 9 << 10;
-    options.limits.unit_operations = 64;
     options.limits.in_flight_bytes = 256 << 10;
-    options.shards = 64;
     options.snapshots.rate = None;
     options.retain.bytes = 0;
     options.snapshots.log_bytes = None;

@@ -7,24 +7,12 @@ use std::time::{Duration, Instant};
 
 use kvcore::base::op::Cause;
 use kvcore::watch::{End, Event, EventKind, Filter, Level, Message, OnCompacted, Previous, Want};
-use kvcore::{
-    Durability, Engine, ErrorKind, Expiry, KeyRange, Mutation, Options, Revision, WatchFrom,
-};
+use kvcore::{Durability, Engine, ErrorKind, Expiry, KeyRange, Mutation, Revision, WatchFrom};
 
-fn options(dir: &std::path::Path) -> Options {
-    let mut options = Options::new(dir);
-    options.allow_volatile = true;
-    options.segment_bytes = 256 << 10;
-    options.limits.value_bytes = 16 << 10;
-    options.limits.unit_bytes = 17 << 10;
-    options.limits.unit_operations = 64;
-    options.limits.in_flight_bytes = 1 << 20;
-    options.shards = 64;
-    options
-}
+use crate::on_disk;
 
 fn open(dir: &std::path::Path) -> Engine {
-    Engine::open(options(dir), &|_| ()).expect("opens")
+    Engine::open(on_disk::options(dir), &|_| ()).expect("opens")
 }
 
 fn want(range: KeyRange) -> Want {
@@ -242,7 +230,7 @@ fn a_thousand_keys_that_ended_while_nobody_looked_are_told_with_their_last_value
 #[test]
 fn whoever_asks_for_what_is_gone_is_told_so_or_gets_the_state() {
     let dir = tempfile::tempdir().unwrap();
-    let mut small = options(dir.path());
+    let mut small = on_disk::options(dir.path());
     small.retain.bytes = 0;
     small.snapshots.rate = None;
     let store = Engine::open(small, &|_| ()).unwrap();

@@ -14,13 +14,21 @@
 mod broken_builds;
 mod client;
 mod library;
+#[path = "../small/on_disk.rs"]
+mod on_disk;
+mod pages;
+#[path = "../small/simulated.rs"]
+mod simulated;
 mod story;
+mod tally;
 mod truth;
+mod writes;
 
 use std::time::Duration;
 
 use kvcore::SyncPolicy;
-use story::{Plan, Tally, tell};
+use story::{Plan, tell};
+use tally::Tally;
 
 const POLICIES: [SyncPolicy; 3] = [
     SyncPolicy::Always,

@@ -9,17 +9,16 @@ use kvcore::base::op::Cause;
 use kvcore::disk::{SimDisk, SimRng};
 use kvcore::engine::open::LogWriter;
 use kvcore::log::writer::Turn as LogTurn;
-use kvcore::watch::{Budget, EventKind, Filter, Level, OnCompacted, Page, Source, Want};
-use kvcore::{
-    Admitted, Attempt, Engine, Environment, Error, Expiry, KeyRange, Limits, Mutation,
-    OpenErrorKind, Options, PageLimit, Prepared, Record, Revision, SyncPolicy,
-};
+use kvcore::watch::{Budget, EventKind, Filter, Level, OnCompacted, Want};
+use kvcore::{Engine, Environment, KeyRange, OpenErrorKind, Options, SyncPolicy};
 
-use crate::client::{Client, Dispatchers, Seen, Went};
+use crate::client::{Client, Dispatchers, Went};
+use crate::pages::Pages;
+use crate::simulated;
+use crate::tally::Tally;
 use crate::truth::Truth;
 
 const LIVES: u64 = 4;
-const KEYS: u64 = 9;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -28,65 +27,21 @@ pub(crate) struct Plan {
     pub(crate) verbose: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) stories: u64,
-    pub(crate) units: u64,
-    pub(crate) power_cuts: u64,
-    pub(crate) kills: u64,
-    pub(crate) closes: u64,
-    pub(crate) poisoned: u64,
-    pub(crate) no_space: u64,
-    pub(crate) snapshots: u64,
-    pub(crate) log_reads: u64,
-    pub(crate) seen: Seen,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.stories += other.stories;
-        self.units += other.units;
-        self.power_cuts += other.power_cuts;
-        self.kills += other.kills;
-        self.closes += other.closes;
-        self.poisoned += other.poisoned;
-        self.no_space += other.no_space;
-        self.snapshots += other.snapshots;
-        self.log_reads += other.log_reads;
-        self.saw(&other.seen);
-    }
-
-    fn saw(&mut self, seen: &Seen) {
-        let all = &mut self.seen;
-        all.events += seen.events;
-        all.fragments += seen.fragments;
-        all.resyncs += seen.resyncs;
-        all.compactions += seen.compactions;
-        all.lost += seen.lost;
-        all.resumed += seen.resumed;
-        all.mirrors += seen.mirrors;
-        all.previous += seen.previous;
-        all.previous_unavailable += seen.previous_unavailable;
-        all.values_unavailable += seen.values_unavailable;
-        all.refused_state += seen.refused_state;
-    }
-}
-
-struct Life {
-    engine: Engine,
-    writer: LogWriter,
+pub(crate) struct Life {
+    pub(crate) engine: Engine,
+    pub(crate) writer: LogWriter,
     dispatchers: Dispatchers,
 }
 
-struct Story<'a> {
-    plan: &'a Plan,
-    rng: SimRng,
+pub(crate) struct Story<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) rng: SimRng,
     clock: Arc<ManualClock>,
     disk: SimDisk,
     options: Options,
-    truth: Truth,
+    pub(crate) truth: Truth,
     clients: Vec<Client>,
-    tally: Tally,
+    pub(crate) tally: Tally,
 }
 
 /// Tells the story of a seed; an error is a broken promise.
@@ -120,23 +75,10 @@ pub(crate) fn tell(plan: &Plan) -> Result<Tally, String> {
 }
 
 fn options(policy: SyncPolicy, rng: &mut SimRng) -> Options {
-    let mut options = Options::new("/simulated");
+    let mut options = simulated::options();
     options.policy = policy;
-    options.segment_bytes = 16 << 10;
-    options.shards = 4;
-    options.replay_threads = 1;
-    options.snapshots.rate = None;
     options.retain.bytes = rng.below(3) * (24 << 10);
     options.watch_ring_bytes = [0, 700, 4 << 10, 1 << 20][small(rng.below(4))];
-    options.limits = Limits {
-        key_bytes: 16,
-        value_bytes: 2048,
-        unit_operations: 4,
-        unit_bytes: 2200,
-        in_flight_units: 64,
-        in_flight_bytes: 64 << 10,
-        ..Limits::default()
-    };
     options
 }
 
@@ -177,50 +119,6 @@ fn client(rng: &mut SimRng) -> Client {
 
 fn small(number: u64) -> usize {
     usize::try_from(number).expect("small")
-}
-
-/// The store as the watches of the story see it: expired records leave by the door.
-struct Pages<'a> {
-    engine: &'a Engine,
-    removed: std::cell::RefCell<Vec<(Revision, Record)>>,
-}
-
-impl Source for Pages<'_> {
-    fn newest(&self) -> Revision {
-        self.engine.store_revision()
-    }
-
-    fn page(&self, range: &KeyRange, after: Option<&[u8]>, budget: Budget) -> Result<Page, String> {
-        let limit = PageLimit {
-            records: budget.events,
-            bytes: budget.bytes,
-        };
-        let look = self
-            .engine
-            .look_page(range, after, false, limit)
-            .expect("within the limits");
-        let mut revealed = look.revealed;
-        for due in look.due {
-            let revision = remove(self.engine, &due).ok_or("no removal is taken now")?;
-            revealed = revealed.max(revision);
-            self.removed.borrow_mut().push((revision, due));
-        }
-        Ok(Page {
-            records: look.value.records,
-            next: look.value.next,
-            revealed,
-        })
-    }
-}
-
-/// Takes one expired record away; the revision of that. None: refused.
-fn remove(engine: &Engine, due: &Record) -> Option<Revision> {
-    let prepared = engine.prepare_removal(std::slice::from_ref(due)).pop()?;
-    let before = engine.store_revision();
-    let revision = engine
-        .commit_removal(engine.try_admit(prepared).ok()?)
-        .ok()?;
-    (revision > before || engine.store_revision() > before).then_some(revision)
 }
 
 impl Story<'_> {
@@ -400,12 +298,9 @@ impl Story<'_> {
         if !client.is_connected() {
             client.connect(&life.engine, &self.truth, Some(&life.dispatchers))?;
         }
-        let pages = Pages {
-            engine: &life.engine,
-            removed: std::cell::RefCell::default(),
-        };
+        let pages = Pages::of(&life.engine);
         let went = client.turn(&life.engine, &pages, &self.truth, budget);
-        for (revision, record) in pages.removed.into_inner() {
+        for (revision, record) in pages.removed() {
             self.truth.add(revision, record.key(), Cause::Expired, None);
         }
         let went = went?;
@@ -440,196 +335,5 @@ impl Story<'_> {
             }
         }
         Ok(())
-    }
-
-    fn key(&mut self) -> Vec<u8> {
-        let prefix = if self.rng.chance(2, 3) { 'a' } else { 'b' };
-        format!("{prefix}/{}", self.rng.below(KEYS / 2 + 1)).into_bytes()
-    }
-
-    fn value(&mut self) -> Vec<u8> {
-        let len = if self.rng.chance(1, 6) {
-            self.rng.below(2000)
-        } else {
-            self.rng.below(40)
-        };
-        let byte = self.rng.below(255).to_le_bytes()[0];
-        vec![byte; usize::try_from(len).expect("small")]
-    }
-
-    fn write(&mut self, life: &mut Life) -> Result<(), String> {
-        match self.rng.below(10) {
-            0..=3 => self.set(life, false),
-            4 => {
-                self.delete(life);
-                Ok(())
-            }
-            5..=6 => self.several(life),
-            7..=8 => self.expire(life),
-            _ => {
-                self.delete_range(life);
-                Ok(())
-            }
-        }
-    }
-
-    fn set(&mut self, life: &mut Life, one_key: bool) -> Result<(), String> {
-        let key = if one_key { b"a/1".to_vec() } else { self.key() };
-        let value = self.value();
-        let expiry = if self.rng.chance(1, 3) {
-            Expiry::After(1 + self.rng.below(60))
-        } else {
-            Expiry::Never
-        };
-        let mutation = Mutation::set_until(&key, &value, expiry);
-        let prepared = life
-            .engine
-            .prepare(&mutation, None)
-            .expect("within the limits");
-        let Some(outcome) = self.commit(life, prepared, Engine::commit) else {
-            return Ok(());
-        };
-        let record = outcome.record.ok_or("a set without a record")?;
-        self.changed(outcome.revision, &key, Cause::Written, Some(record));
-        Ok(())
-    }
-
-    fn delete(&mut self, life: &mut Life) {
-        let key = self.key();
-        let prepared = life
-            .engine
-            .prepare(&Mutation::delete(&key), None)
-            .expect("within the limits");
-        let outcome = self.commit(life, prepared, Engine::commit);
-        if let Some(outcome) = outcome.filter(|outcome| outcome.revision != Revision::NONE) {
-            self.changed(outcome.revision, &key, Cause::Deleted, None);
-        }
-    }
-
-    fn expire(&mut self, life: &mut Life) -> Result<(), String> {
-        let key = self.key();
-        let to = if self.rng.chance(1, 3) {
-            Expiry::Never
-        } else {
-            Expiry::After(1 + self.rng.below(60))
-        };
-        let mutation = Mutation::expire(&key, to);
-        let prepared = life
-            .engine
-            .prepare(&mutation, None)
-            .expect("within the limits");
-        let outcome = self.commit(life, prepared, Engine::commit);
-        if let Some(outcome) = outcome.filter(|outcome| outcome.revision != Revision::NONE) {
-            let record = outcome.record.ok_or("an expiry without a record")?;
-            self.changed(outcome.revision, &key, Cause::ExpiryChanged, Some(record));
-        }
-        Ok(())
-    }
-
-    fn several(&mut self, life: &mut Life) -> Result<(), String> {
-        let mut changes: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
-        for _ in 0..4 {
-            let key = self.key();
-            if changes.iter().all(|(other, _)| *other != key) {
-                let value = self.rng.chance(3, 4).then(|| {
-                    let mut value = self.value();
-                    value.truncate(500);
-                    value
-                });
-                changes.push((key, value));
-            }
-        }
-        let mutations: Vec<Mutation<'_>> = changes
-            .iter()
-            .map(|(key, value)| match value {
-                Some(value) => Mutation::set(key, value),
-                None => Mutation::delete(key),
-            })
-            .collect();
-        let prepared = life
-            .engine
-            .prepare_all(&mutations, None)
-            .expect("within the limits");
-        let Some(outcome) = self.commit(life, prepared, Engine::commit_all) else {
-            return Ok(());
-        };
-        for (key, value) in &changes {
-            if value.is_some() {
-                let record = life.engine.look(key).expect("within the limits").value;
-                let record = record.ok_or("a set key is not there")?;
-                self.changed(outcome.revision, key, Cause::Written, Some(record));
-            } else if self.truth.now.contains_key(key) {
-                self.changed(outcome.revision, key, Cause::Deleted, None);
-            }
-        }
-        Ok(())
-    }
-
-    fn delete_range(&mut self, life: &mut Life) {
-        let range = if self.rng.chance(1, 2) {
-            KeyRange::prefix(b"b/")
-        } else {
-            KeyRange::span(b"a/1", b"a/3")
-        };
-        let prepared = life
-            .engine
-            .prepare_range_delete(&range, 0, None)
-            .expect("within the limits");
-        let Some(outcome) = self.commit(life, prepared, Engine::commit_range_delete) else {
-            return;
-        };
-        let keys: Vec<_> = self.truth.now.keys().cloned().collect();
-        for key in keys.iter().filter(|key| range.contains(key)) {
-            self.changed(outcome.revision, key, Cause::RangeDeleted, None);
-        }
-    }
-
-    fn sweep(&mut self, life: &Life) {
-        let key = self.key();
-        let due = life.engine.look(&key).expect("within the limits").due;
-        self.remove_all(life, &due);
-    }
-
-    fn remove_all(&mut self, life: &Life, due: &[Record]) -> bool {
-        due.iter().all(|record| {
-            let removed = remove(&life.engine, record);
-            if let Some(revision) = removed {
-                self.changed(revision, record.key(), Cause::Expired, None);
-            }
-            removed.is_some()
-        })
-    }
-
-    fn changed(&mut self, revision: Revision, key: &[u8], cause: Cause, record: Option<Record>) {
-        self.tally.units += 1;
-        self.truth.add(revision, key, cause, record);
-    }
-
-    /// Commits, taking expired keys away first. None: refused, which is legal.
-    fn commit<T>(
-        &mut self,
-        life: &Life,
-        mut prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, Error>,
-    ) -> Option<T> {
-        loop {
-            let Ok(admitted) = life.engine.try_admit(prepared) else {
-                let no_space = matches!(life.engine.state(), kvcore::EngineState::NoSpace { .. });
-                self.tally.no_space += u64::from(no_space);
-                return None;
-            };
-            match commit(&life.engine, admitted).ok()? {
-                Attempt::Done(outcome) => return Some(outcome),
-                Attempt::Due {
-                    prepared: again,
-                    due,
-                } => {
-                    if !self.remove_all(life, &due) {
-                        return None;
-                    }
-                    prepared = again;
-                }
-            }
-        }
     }
 }

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod core;
 pub mod deadline;
 mod expiry;
+mod facts;
 mod fed;
 pub mod kv;
 pub mod limits;

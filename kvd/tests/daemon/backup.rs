@@ -6,7 +6,7 @@ use std::path::Path;
 use kvproto::v1::{self, admin_service_client::AdminServiceClient};
 use tempfile::TempDir;
 
-use super::process::{expect, fill};
+use super::support::process::{expect, fill};
 use super::support::{Ended, Process, channel, command, run};
 
 /// Takes a backup into a file.

@@ -11,6 +11,8 @@ mod bad_input;
 #[cfg(test)]
 mod bad_model;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod config_command;
 #[cfg(test)]
 mod data_model;
@@ -19,13 +21,21 @@ mod descriptors;
 #[cfg(test)]
 mod dump;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod errors_doc;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod http_side;
+#[cfg(test)]
+mod log_lines;
 #[cfg(test)]
 mod monitoring;
 #[cfg(test)]
 mod owed;
 #[cfg(test)]
-mod process;
+mod pages;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
@@ -37,9 +47,19 @@ mod requests;
 #[cfg(test)]
 mod service_manager;
 #[cfg(test)]
-mod services;
+mod single_keys;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod start_configuration;
+#[cfg(test)]
+mod start_damage;
+#[cfg(test)]
+mod start_place;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod unix_socket;
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::services::fetch;
 use super::support::Running;
+use super::support::http::fetch;
 
 fn page(name: &str) -> (PathBuf, String) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

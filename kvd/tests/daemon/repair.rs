@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use super::process::{expect, fill};
+use super::support::process::{expect, fill};
 use super::support::{Ended, Process, channel, command, get, reason, run, set};
 
 async fn admin(process: &Process) -> AdminServiceClient<Channel> {

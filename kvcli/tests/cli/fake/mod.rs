@@ -5,6 +5,7 @@
 //! limits, order of a pipeline, request ids) and nothing else. Misbehaviour hangs on a key,
 //! so that a test says exactly which operation it hits.
 
+mod admin;
 mod keys;
 mod ranges;
 mod service;

@@ -9,6 +9,9 @@
 //! The files fit each other, so that what is reached lies behind all their checksums: numbers
 //! that lie, revisions that jump, counts that are wrong.
 
+#[path = "../../small/simulated.rs"]
+mod small;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -20,36 +23,20 @@ use kvcore::format::names::{FileName, MANIFEST};
 use kvcore::log::writer::Turn;
 use kvcore::recovery::check::check_on;
 use kvcore::recovery::repair::plan_on;
-use kvcore::{
-    Engine, Environment, Limits, Mutation, OpenErrorKind, Options, RequestId, Verdict, Way,
-};
+use kvcore::{Engine, Environment, Mutation, OpenErrorKind, Options, RequestId, Verdict, Way};
 
 use super::budget::at_most;
 use super::{RESEAL, resealed};
 
-const SEGMENT: u64 = 16 << 10;
 /// Of everything that is done with a store of four files of 16 KiB, the disk itself included.
 const MOST: usize = 48 << 20;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn options() -> Options {
-    let mut options = Options::new("/fuzzed");
-    options.segment_bytes = SEGMENT;
-    options.shards = 4;
-    options.replay_threads = 1;
-    options.snapshots.rate = None;
+    let mut options = small::options();
     options.snapshots.log_bytes = None;
     options.retain.bytes = 1 << 20;
-    options.limits = Limits {
-        key_bytes: 16,
-        value_bytes: 2048,
-        unit_operations: 4,
-        unit_bytes: 2200,
-        in_flight_units: 64,
-        in_flight_bytes: 64 << 10,
-        ..Limits::default()
-    };
     options
 }
 

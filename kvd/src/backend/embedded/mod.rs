@@ -1,6 +1,7 @@
 //! kvcore behind the seam: the engine in this process.
 
 mod chunks;
+mod options;
 mod watch;
 mod words;
 
@@ -8,10 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvcore::base::limits::CHUNK_KEYS;
-use kvcore::{
-    AdmitFailure, Admitted, Attempt, DamagedSnapshot, Engine, LogIo, OpenError, OpenErrorKind,
-    Options, Prepared, Retention, SnapshotOptions, SyncPolicy,
-};
+use kvcore::{AdmitFailure, Admitted, Attempt, Engine, Prepared};
 
 use super::{
     Distributions, Durability, Error, ErrorKind, KeyRange, Listener, Mutation, Outcome, Page,
@@ -20,9 +18,10 @@ use super::{
 };
 use crate::backend::watch::{Figures, From as WatchFrom, Want};
 use crate::config::Settings;
-use crate::config::value::{Damaged, Io, SuspectTail, Sync};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::telemetry::slow::Stopwatch;
+pub use options::failure;
+use options::options;
 pub use watch::{EngineDispatch, EngineWatch};
 
 /// How often a write may find another expired key in its way before it is refused.
@@ -41,72 +40,11 @@ impl Embedded {
     /// Reads the store from disk, and waits until writes are taken. Blocks.
     pub fn open(
         settings: &Settings,
-        progress: &(dyn Fn(kvcore::LoadProgress) + std::marker::Sync),
+        progress: &(dyn Fn(kvcore::LoadProgress) + Sync),
     ) -> Result<Self, Failure> {
         let engine = Engine::open(options(settings), progress).map_err(failure)?;
         Ok(Self(engine))
     }
-}
-
-/// The engine's options out of the settings.
-fn options(settings: &Settings) -> Options {
-    Options {
-        policy: match settings.sync {
-            Sync::Always => SyncPolicy::Always,
-            Sync::Interval(every) => SyncPolicy::Interval(every),
-            Sync::Never => SyncPolicy::Never,
-        },
-        limits: kvcore::Limits {
-            key_bytes: settings.key_bytes.bytes(),
-            value_bytes: settings.value_bytes.bytes(),
-            unit_bytes: settings.batch_bytes.bytes(),
-            unit_operations: settings.batch_operations,
-            in_flight_units: settings.in_flight_operations,
-            in_flight_bytes: settings.in_flight_bytes.bytes(),
-            ..kvcore::Limits::default()
-        },
-        memory_max_bytes: settings.memory_max_bytes.0,
-        segment_bytes: settings.segment_bytes.0,
-        io: match settings.log_io {
-            Io::Mmap => LogIo::Mmap,
-            Io::Pwrite => LogIo::Pwrite,
-        },
-        allow_volatile: settings.allow_volatile,
-        refuse_suspect_tail: match settings.suspect_tail {
-            SuspectTail::Auto => None,
-            SuspectTail::Refuse => Some(true),
-            SuspectTail::Cut => Some(false),
-        },
-        replay_threads: settings.replay_threads.or_cores(),
-        watch_ring_bytes: settings.watch_ring_bytes.0,
-        retain: Retention {
-            bytes: settings.retain_bytes.0,
-            age: Some(settings.retain_age).filter(|age| !age.is_zero()),
-        },
-        snapshots: SnapshotOptions {
-            log_bytes: settings.snapshot_log_bytes.0,
-            interval: Some(settings.snapshot_interval).filter(|every| !every.is_zero()),
-            rate: settings.snapshot_rate.0,
-            at_close: settings.snapshot_at_stop,
-            damaged: match settings.snapshot_damaged {
-                Damaged::Refuse => DamagedSnapshot::Refuse,
-                Damaged::UseOlder => DamagedSnapshot::UseOlder,
-            },
-        },
-        ..Options::new(&settings.data_dir)
-    }
-}
-
-/// Why a store cannot be opened, as an exit.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub fn failure(error: OpenError) -> Failure {
-    let exit = match error.kind() {
-        OpenErrorKind::Options => Exit::Config,
-        OpenErrorKind::Damaged => Exit::Damaged,
-        OpenErrorKind::Io => Exit::Io,
-        OpenErrorKind::Locked => Exit::Locked,
-    };
-    Failure::new(exit, error.to_string())
 }
 
 /// What keeps a unit from being committed at once.

@@ -1,10 +1,19 @@
 //! Expiry, counters, transactions, ranges and request ids: what their replies wait for,
 //! and that a call alone, in a pipeline and in a transaction says the same.
 
+use std::time::Duration;
+
 use kvproto::v1::operation_result::Result as OpResult;
 use kvproto::v1::txn_operation::Operation as Step;
+use kvproto::v1::{self, ErrorReason as Reason, operation::Operation as Op};
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
-use super::*;
+use super::pipeline::{Pipe, ids, operation};
+use super::raw;
+use super::support::{Rig, get, pending, reason, rig, set, soon};
+use crate::backend::Store as _;
+use crate::backend::fake::Fake;
 
 fn no_wait() -> Option<v1::WriteOptions> {
     set("", v1::Durability::None).options
