@@ -158,16 +158,18 @@ async fn a_write_has_the_parts_of_its_time() {
             .filter(|span| span.parent_span_id == write.span_id)
             .collect();
         let names: Vec<_> = children.iter().map(|child| &child.name[..]).collect();
-        let mut at = write.start_time_unix_nano;
+        let mut at = children[0].start_time_unix_nano;
+        assert!(write.start_time_unix_nano <= at, "{names:?}");
         for child in children {
             assert_eq!(child.trace_id, write.trace_id);
             assert_eq!(child.kind(), SpanKind::Internal);
             assert!(child.attributes.is_empty());
-            assert!(at <= child.start_time_unix_nano, "{names:?}");
+            assert_eq!(at, child.start_time_unix_nano, "{names:?}");
             assert!(child.start_time_unix_nano < child.end_time_unix_nano);
             at = child.end_time_unix_nano;
         }
-        assert!(at <= write.end_time_unix_nano);
+        // What belongs to no part comes first: the last one ends with the call.
+        assert_eq!(at, write.end_time_unix_nano, "{names:?}");
         // The log may be there before it is waited for: then only the commit has its parts.
         assert!(PARTS.starts_with(&names[..2]), "{names:?}");
         whole += usize::from(names == PARTS);
