@@ -17,6 +17,7 @@ mod floor_map;
 mod floor_server;
 mod interrupt;
 mod load;
+mod metrics;
 mod micro;
 mod origin;
 mod paused;
@@ -49,6 +50,7 @@ use clap::{Parser, Subcommand};
 
 use expiry::ExpiryArgs;
 use floor::FloorArgs;
+use metrics::MetricsArgs;
 use micro::IndexArgs;
 use paused::PausedArgs;
 use publish::ReportArgs;
@@ -122,6 +124,10 @@ enum Command {
     /// Exit codes: 0, 1 a ratio was missed (with --check), 2 usage, 70 no figures,
     /// 77 a peer is missing.
     Peers(PeersArgs),
+    /// What it costs that the metrics are read.
+    ///
+    /// Exit codes: 0, 1 it is too much (with --check), 2 usage, 70 no figures.
+    Metrics(MetricsArgs),
     /// Candidates for the ordered index and for the deadlines, without a daemon.
     ///
     /// Exit codes: 0, 2 usage, 70 no figures.
@@ -187,6 +193,10 @@ fn main() -> ExitCode {
             let (out, check) = (args.setup.out.clone(), args.setup.check);
             let keep = args.keep.results.clone();
             report(out, check, || kept(keep, rivals::run(&args)))
+        }
+        Command::Metrics(args) => {
+            let (out, check) = (args.setup.out.clone(), args.setup.check);
+            report(out, check, || metrics::run(&args))
         }
         Command::Index(args) => report(args.out.clone(), false, || micro::run(&args)),
         Command::Report(args) => publish(&args),

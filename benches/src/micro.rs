@@ -18,6 +18,7 @@ use crate::Result;
 use crate::origin::Origin;
 use crate::setup::Report;
 use measure::Others;
+pub(crate) use measure::ns_each;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct IndexArgs {

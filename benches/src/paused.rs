@@ -23,6 +23,7 @@ use crate::origin::Origin;
 use crate::results::{Column, Results, Row, Table, Wanted};
 use crate::setup::{Report, SetupArgs, seconds};
 use round::{Plan, Round};
+pub(crate) use sample::metrics;
 
 const MIB: f64 = (1 << 20) as f64;
 

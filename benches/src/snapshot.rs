@@ -94,7 +94,7 @@ pub(crate) fn run(args: &SnapshotArgs) -> Result<Report> {
     results.note(format!(
         "windows of {} s in turn, without and with snapshots one after the other (kvd: CreateSnapshot at its default \
          rate; Redis: BGREWRITEAOF); resident: the most in a window, without pages of files; of Redis with what its \
-         child has copied, by its own count",
+         child has copied, by its own count; the load ends with its window, which the last snapshot may outlast",
         args.seconds.as_secs_f64(),
     ));
     for (side, pairs) in sides.iter().zip(&pairs) {
@@ -158,6 +158,10 @@ fn table(sides: &[Side], pairs: &[Vec<Pair>]) -> Table {
                     .map(|pair| if with { &pair.with } else { &pair.without });
                 seen.map(figure).collect()
             };
+            let of_snapshots = |figure: fn(&Seen) -> Vec<f64>| {
+                let seen = pairs.iter().filter(|_| with).map(|pair| &pair.with);
+                seen.flat_map(figure).collect()
+            };
             rows.push(Row {
                 group: side.name(),
                 subject: if with { "with snapshots" } else { "without" }.to_owned(),
@@ -169,7 +173,9 @@ fn table(sides: &[Side], pairs: &[Vec<Pair>]) -> Table {
                     of(&|seen| seen.gets.latency_us[1] / 1e3),
                     of(&|seen| seen.gets.latency_us[2] / 1e3),
                     of(&|seen| seen.resident / f64::from(1 << 20)),
-                    of(&|seen| f64::from(seen.snapshots)),
+                    of(&|seen| f64::from(u32::try_from(seen.snapshots.len()).unwrap_or(u32::MAX))),
+                    of_snapshots(Seen::seconds_each),
+                    of_snapshots(Seen::loaded_percent),
                 ],
             });
         }
@@ -187,6 +193,8 @@ fn table(sides: &[Side], pairs: &[Vec<Pair>]) -> Table {
             Column::new("p99.9", 2),
             Column::plotted("MiB resident", 0),
             Column::new("snapshots begun", 0),
+            Column::new("s each", 2),
+            Column::new("% of it under load", 0),
         ],
         rows,
     }

@@ -20,7 +20,7 @@ pub(super) fn thread_cpu() -> Duration {
 }
 
 /// How long `work` keeps this thread busy, in ns for each of `count`.
-pub(super) fn ns_each(count: u32, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+pub(crate) fn ns_each(count: u32, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let before = thread_cpu();
     work()?;
     let took = thread_cpu().saturating_sub(before);

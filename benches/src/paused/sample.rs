@@ -103,7 +103,7 @@ pub(super) fn float(number: u64) -> f64 {
 }
 
 /// The page of metrics.
-pub(super) fn metrics(address: SocketAddr) -> Result<String> {
+pub(crate) fn metrics(address: SocketAddr) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, SHOWN_WITHIN)?;
     stream.set_read_timeout(Some(SHOWN_WITHIN))?;
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -41,8 +41,41 @@ pub(super) struct Seen {
     pub(super) gets: Figures,
     /// Bytes, at most.
     pub(super) resident: f64,
-    /// How many were begun in it.
-    pub(super) snapshots: u32,
+    /// Those that were begun in it.
+    pub(super) snapshots: Vec<Taken>,
+}
+
+/// How long one snapshot took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) whole: Duration,
+    /// Until the load ended, which it does with the window.
+    pub(super) under_load: Duration,
+}
+
+impl Seen {
+    /// Seconds that a snapshot took on the average; none: there was none.
+    pub(super) fn seconds_each(&self) -> Vec<f64> {
+        let all: Duration = self.snapshots.iter().map(|taken| taken.whole).sum();
+        let count = u32::try_from(self.snapshots.len()).unwrap_or(u32::MAX);
+        let each = all.checked_div(count);
+        each.map(|each| each.as_secs_f64()).into_iter().collect()
+    }
+
+    /// How much of that time the load went on, in percent.
+    pub(super) fn loaded_percent(&self) -> Vec<f64> {
+        let sum = |part: fn(&Taken) -> Duration| -> f64 {
+            let parts = self.snapshots.iter().map(part);
+            parts.sum::<Duration>().as_secs_f64()
+        };
+        let whole = sum(|taken| taken.whole);
+        let loaded = sum(|taken| taken.under_load);
+        if whole > 0.0 {
+            vec![100.0 * loaded / whole]
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 impl fmt::Display for Seen {
@@ -55,8 +88,12 @@ impl fmt::Display for Seen {
             self.gets.ops_per_second,
             self.gets.latency_us[1] / 1e3,
             self.resident / f64::from(1 << 20),
-            self.snapshots,
-        )
+            self.snapshots.len(),
+        )?;
+        match self.seconds_each()[..] {
+            [each] => write!(f, ", {each:.2} s each"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -167,7 +204,7 @@ impl Side {
             (loads.0, loads.1, snapshots)
         });
         let (snapshots, copied) = match snapshots {
-            None => (0, 0),
+            None => (Vec::new(), 0),
             Some(ended) => ended.map_err(|_| "the thread that asks for snapshots panicked")??,
         };
         Ok(Seen {
@@ -178,20 +215,28 @@ impl Side {
         })
     }
 
-    /// One after the other until the window ends; how many, and the most that one copied.
-    fn snapshots(&self, window: Window) -> Result<(u32, u64)> {
+    /// One after the other until the window ends; these, and the most that one copied.
+    fn snapshots(&self, window: Window) -> Result<(Vec<Taken>, u64)> {
         let end = window.begin + window.length;
-        let (mut count, mut copied) = (0, 0);
+        let (mut all, mut copied) = (Vec::new(), 0);
         thread::sleep(window.begin.saturating_duration_since(Instant::now()));
-        while Instant::now() < end {
-            count += 1;
+        loop {
+            let begun = Instant::now();
+            let left = end.saturating_duration_since(begun);
+            if left.is_zero() {
+                return Ok((all, copied));
+            }
             if self.is_kvd() {
                 work::create(self.target.address)?;
             } else {
                 copied = work::rewrite(self.target.address)?.max(copied);
             }
+            let whole = begun.elapsed();
+            all.push(Taken {
+                whole,
+                under_load: whole.min(left),
+            });
         }
-        Ok((count, copied))
     }
 
     fn explain<T>(&self, result: Result<T>) -> Result<T> {
@@ -206,4 +251,40 @@ fn joined(ended: thread::Result<Result<Measured>>) -> Result<Measured> {
 #[expect(clippy::cast_precision_loss, reason = "bytes far below 2^52")]
 fn float(bytes: u64) -> f64 {
     bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIGURES: Figures = Figures {
+        ops_per_second: 1.0,
+        server_us: 1.0,
+        client_us: 1.0,
+        other_cores: 0.0,
+        latency_us: [1.0; 3],
+    };
+
+    fn seen(snapshots: &[(u64, u64)]) -> Seen {
+        let taken = |&(whole, under_load): &(u64, u64)| Taken {
+            whole: Duration::from_secs(whole),
+            under_load: Duration::from_secs(under_load),
+        };
+        Seen {
+            sets: FIGURES,
+            gets: FIGURES,
+            resident: 0.0,
+            snapshots: snapshots.iter().map(taken).collect(),
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_snapshot_is_a_mean_and_none_without_one() {
+        assert!(seen(&[]).seconds_each().is_empty());
+        assert!(seen(&[]).loaded_percent().is_empty());
+        let two = seen(&[(5, 5), (7, 4)]);
+        assert_eq!(two.seconds_each(), [6.0]);
+        assert_eq!(two.loaded_percent(), [75.0]);
+        assert!(two.to_string().ends_with("2 snapshots, 6.00 s each"));
+    }
 }

@@ -12,6 +12,8 @@ pub trait Clock: Send + Sync + Debug {
     fn wall_ms(&self) -> u64;
     /// For measuring durations and pacing; monotonic.
     fn instant(&self) -> Duration;
+    /// Lets so much of this time pass on the calling thread, for pacing.
+    fn rest(&self, time: Duration);
 }
 
 /// The clocks of the machine.
@@ -43,9 +45,13 @@ impl Clock for SystemClock {
     fn instant(&self) -> Duration {
         self.origin.elapsed()
     }
+
+    fn rest(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock that stands still until it is told to move, or somebody rests.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     ms: AtomicU64,
@@ -76,5 +82,10 @@ impl Clock for ManualClock {
 
     fn instant(&self) -> Duration {
         Duration::from_millis(self.boot_ms())
+    }
+
+    fn rest(&self, time: Duration) {
+        let ms = time.as_nanos().div_ceil(1_000_000);
+        self.advance(u64::try_from(ms).unwrap_or(u64::MAX));
     }
 }

@@ -166,6 +166,10 @@ mod tests {
         fn instant(&self) -> std::time::Duration {
             self.0.instant()
         }
+
+        fn rest(&self, time: std::time::Duration) {
+            self.0.rest(time);
+        }
     }
 
     #[test]

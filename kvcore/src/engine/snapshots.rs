@@ -304,7 +304,7 @@ impl Snapshots {
                 return waited;
             }
             // In steps, so that a close is noticed.
-            std::thread::sleep(ahead.min(PATIENCE));
+            self.environment.clock.rest(ahead.min(PATIENCE));
             waited = true;
         }
     }
@@ -317,7 +317,7 @@ impl Snapshots {
         if worked < WORK || self.paced_rate().is_none() {
             return false;
         }
-        std::thread::sleep(worked.min(PATIENCE));
+        self.environment.clock.rest(worked.min(PATIENCE));
         true
     }
 

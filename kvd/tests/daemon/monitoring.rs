@@ -86,6 +86,53 @@ async fn the_dashboard_and_the_alerts_ask_for_what_is_served() {
     }
 }
 
+/// Counters of what was lost or refused are looked at by nobody unless an alert does.
+#[tokio::test]
+async fn whatever_counts_a_loss_has_an_alert() {
+    const LOSSES: [&str; 5] = ["_dropped", "_errors", "_failed", "_lost", "_refused"];
+    let (path, alerts) = page("monitoring/alerts.yaml");
+    let watched = names_in(&alerts);
+    let families = served().await;
+    let losses = families
+        .keys()
+        .filter(|name| LOSSES.iter().any(|end| name.ends_with(end)));
+    let mut found = 0;
+    for name in losses {
+        let sample = format!("{name}_total");
+        assert!(watched.contains(&sample), "{}: no {sample}", path.display());
+        found += 1;
+    }
+    assert_eq!(found, 5, "{families:?}");
+}
+
+/// With the feature `otlp` or without: a dashboard of both kinds of daemon has no holes.
+#[tokio::test]
+async fn spans_are_served_by_every_build_and_drawn_by_their_reason() {
+    let running = Running::start(&[]).await;
+    let (_, metrics) = fetch(running.daemon.http().expect("an address"), "/metrics").await;
+    running.daemon.stop().await.expect("stopped");
+    let (_, dashboard) = page("monitoring/grafana.json");
+    let json: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    let drawn = json["panels"].to_string();
+    let dropped = ["queue", "collector", "stop"]
+        .map(|why| format!("kvd_spans_dropped_total{{why=\"{why}\"}}"));
+    for sample in dropped
+        .iter()
+        .map(String::as_str)
+        .chain(["kvd_spans_sent_total"])
+    {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(sample));
+        let value: f64 = line.expect(sample).trim().parse().expect("a number");
+        assert!(value.abs() < f64::EPSILON, "{sample} {value}");
+    }
+    for wanted in [
+        "sum by (why) (rate(kvd_spans_dropped_total",
+        "kvd_spans_sent_total",
+    ] {
+        assert!(drawn.contains(wanted), "no {wanted}");
+    }
+}
+
 /// `BLESS=1 cargo test -p kvd --test daemon every_metric` writes the table; labels are kept.
 #[tokio::test]
 async fn every_metric_is_in_the_documentation() {

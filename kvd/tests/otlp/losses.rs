@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::collector::Collector;
-use super::support::{Traced, get, set};
+use super::support::{Told, Traced, get, set};
 
 const ALL: (&str, &str) = ("telemetry.otlp_sample", "1");
 const LOST: &str = "kvd_spans_dropped_total{why=\"collector\"}";
@@ -47,6 +47,7 @@ async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
 
 #[tokio::test]
 async fn a_collector_that_does_not_answer_fills_the_queue_and_holds_nobody_up() {
+    let (told, _listening) = Told::listen();
     // Connections are accepted by the system, and nobody ever reads.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound");
@@ -70,10 +71,23 @@ async fn a_collector_that_does_not_answer_fills_the_queue_and_holds_nobody_up() 
     // Neither is the stop held up, for longer than it was told to wait.
     let stop = tokio::time::timeout(Duration::from_secs(60), traced.stop());
     stop.await.expect("stopped in time");
+    // What is left is more than the batch that was on its way and the one of the end.
+    let lines = told.lines();
+    let left = lines
+        .iter()
+        .filter(|line| line.contains("not sent before the stop"));
+    let left: Vec<u64> = left
+        .filter_map(|line| line.split_once("spans=")?.1.parse().ok())
+        .collect();
+    assert!(
+        left.len() == 1 && (1..=4096).contains(&left[0]),
+        "{left:?}: {lines:?}"
+    );
 }
 
 #[tokio::test]
 async fn spans_that_are_taken_and_those_that_are_refused_are_counted() {
+    let (told, _listening) = Told::listen();
     let collector = Collector::rejecting(2).await;
     let traced = Traced::start(&collector.endpoint(), &[ALL]).await;
     let mut kv = traced.kv().await;
@@ -84,6 +98,15 @@ async fn spans_that_are_taken_and_those_that_are_refused_are_counted() {
     assert!(taken > 0);
     assert_eq!(reaches(&traced, SENT, taken).await, taken);
     traced.stop().await;
+    // With what the collector says about it.
+    let lines = told.lines();
+    let refuses = |line: &&String| line.contains("the collector refuses spans");
+    let line = lines.iter().find(refuses);
+    let line = line.unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(
+        line.contains("rejected=2") && line.contains("enough"),
+        "{line}"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! No byte of a key or a value reaches the collector, whatever comes of a call.
+//! No byte of a key, a value or a header reaches the collector, whatever comes of a call.
 
 use kvproto::v1::watch_service_client::WatchServiceClient;
 use kvproto::v1::{self, batch_write_operation::Operation as Item, operation::Operation as Op};
@@ -6,10 +6,11 @@ use prost::Message as _;
 use tonic::transport::Channel;
 
 use super::collector::Collector;
-use super::support::{Traced, get, set};
+use super::support::{Traced, child_of, get, set};
 
 const KEY: &str = "SECRET-key-9b1f";
 const VALUE: &str = "SECRET-value-77c0";
+const HEADER: &str = "SECRET-header-41aa";
 
 type Kv = v1::kv_service_client::KvServiceClient<Channel>;
 
@@ -20,7 +21,12 @@ fn range() -> v1::KeyRange {
 
 async fn well(kv: &mut Kv) {
     kv.set(set(KEY, VALUE)).await.expect("set");
-    kv.get(get(KEY)).await.expect("read");
+    let mut with_headers = child_of("00-SECRET-01", get(KEY));
+    for name in ["authorization", "baggage", "tracestate", "x-request-id"] {
+        let header = HEADER.parse().expect("ASCII");
+        with_headers.metadata_mut().insert(name, header);
+    }
+    kv.get(with_headers).await.expect("read");
     kv.batch_get(v1::BatchGetRequest {
         keys: vec![KEY.into()],
         ..v1::BatchGetRequest::default()

@@ -1,6 +1,7 @@
 //! Which spans there are, and what they say.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kvd::config::Sources;
 use kvproto::v1::admin_service_client::AdminServiceClient;
@@ -119,6 +120,16 @@ async fn each_call_is_a_span_with_its_name_its_end_and_its_parent() {
     assert_eq!(status.code(), StatusCode::Error);
     assert_eq!(says(unbuilt, "error.type"), "UNIMPLEMENTED");
 
+    // Moments of today, not of another unit or epoch; each call has taken some time.
+    let today = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    for span in &spans {
+        let begun = Duration::from_nanos(span.start_time_unix_nano);
+        let apart = begun.abs_diff(today);
+        assert!(apart < Duration::from_secs(86_400), "{apart:?}: {span:?}");
+        assert!(span.start_time_unix_nano < span.end_time_unix_nano);
+    }
     let ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
     assert_eq!(ids.len(), spans.len());
     assert!(spans.iter().all(|span| span.span_id.len() == 8));
@@ -147,21 +158,44 @@ async fn a_write_has_the_parts_of_its_time() {
             .filter(|span| span.parent_span_id == write.span_id)
             .collect();
         let names: Vec<_> = children.iter().map(|child| &child.name[..]).collect();
-        let mut at = write.start_time_unix_nano;
+        let mut at = children[0].start_time_unix_nano;
+        assert!(write.start_time_unix_nano <= at, "{names:?}");
         for child in children {
             assert_eq!(child.trace_id, write.trace_id);
             assert_eq!(child.kind(), SpanKind::Internal);
             assert!(child.attributes.is_empty());
-            assert!(at <= child.start_time_unix_nano, "{names:?}");
+            assert_eq!(at, child.start_time_unix_nano, "{names:?}");
             assert!(child.start_time_unix_nano < child.end_time_unix_nano);
             at = child.end_time_unix_nano;
         }
-        assert!(at <= write.end_time_unix_nano);
+        // What belongs to no part comes first: the last one ends with the call.
+        assert_eq!(at, write.end_time_unix_nano, "{names:?}");
         // The log may be there before it is waited for: then only the commit has its parts.
         assert!(PARTS.starts_with(&names[..2]), "{names:?}");
         whole += usize::from(names == PARTS);
     }
     assert!(whole > 0, "no write has waited for the log");
+}
+
+#[tokio::test]
+async fn an_orderly_stop_sends_each_span_that_waits_once() {
+    // Several batches, and less than makes the queue half full.
+    const CALLS: usize = 1800;
+    let collector = Collector::start().await;
+    let traced = Traced::start(&collector.endpoint(), &[ALL]).await;
+    let kv = traced.kv().await;
+    let calls = (0..CALLS).map(|_| {
+        let mut kv = kv.clone();
+        tokio::spawn(async move { kv.get(get("a")).await.map(drop) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.expect("no panic").expect("read");
+    }
+    drop(kv);
+    traced.stop().await;
+    let spans = collector.spans();
+    let ids: BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
+    assert_eq!((spans.len(), ids.len()), (CALLS, CALLS));
 }
 
 #[tokio::test]
@@ -215,6 +249,11 @@ async fn a_collector_is_told_who_sends() {
     };
     assert_eq!(says("service.name"), Value::StringValue("kvd".to_owned()));
     assert_eq!(says("service.instance.id"), Value::StringValue(store));
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(says("service.version"), Value::StringValue(version.into()));
+    let process = i64::from(std::process::id());
+    assert_eq!(says("process.pid"), Value::IntValue(process));
     let scope = requests[0].resource_spans[0].scope_spans[0].scope.as_ref();
-    assert_eq!(scope.expect("named").name, "kvd");
+    let scope = scope.expect("named");
+    assert_eq!((&scope.name[..], &scope.version[..]), ("kvd", version));
 }

@@ -1,6 +1,8 @@
 //! A daemon in this process that is traced, and its client.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use kvd::config::{Config, Origin};
 use kvproto::v1;
@@ -63,6 +65,40 @@ impl Traced {
     /// What is not sent yet is sent now.
     pub(crate) async fn stop(self) {
         self.daemon.stop().await.expect("stopped");
+    }
+}
+
+/// What is logged on this thread, on which the exporter runs too.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl Told {
+    /// As long as the guard lives.
+    pub(crate) fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+        let told = Self::default();
+        let writer = told.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (told, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
