@@ -150,7 +150,7 @@ fn notes(results: &mut Results, args: &MetricsArgs, scrape: &Scrape, counting: &
     results.note(format!(
         "counting cannot be switched off and is in all figures; by itself, in one thread with warm caches, an operation \
          takes {:.1} ns, an addition {:.1} ns, a look at the clock {:.1} ns; a call counts itself, adds twice and looks \
-         twice, an operation of a pipeline counts itself and shares two looks with the {BATCH} of its message; with \
+         twice, an operation of a pipeline, if it is the only one of its kind in its message, counts itself and shares two looks with the {BATCH} of its message; with \
          caches that the rest of the work has emptied it is more",
         counting.count, counting.add, counting.clock,
     ));

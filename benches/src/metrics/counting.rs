@@ -48,7 +48,7 @@ impl Counting {
             let mut random = SplitMix(1);
             for number in 0..OPERATIONS {
                 let rpc = if number % 2 == 0 { Rpc::Get } else { Rpc::Set };
-                stats.operation(black_box(rpc), Code::Ok, took(&mut random));
+                stats.operations_ended(black_box(rpc), Code::Ok, took(&mut random), 1);
             }
         })?;
         let begun = AtomicU64::new(0);
