@@ -88,22 +88,44 @@ pub enum AdmitFailure {
 
 /// A unit that may be committed. Dropping it gives everything back.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admitted<'g> {
     pub(crate) prepared: Prepared,
-    pub(crate) grant: Grant,
+    pub(crate) grant: Grant<'g>,
 }
 
 /// A permit and a reservation, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Grant {
-    gate: Option<Arc<Gate>>,
+pub(crate) struct Grant<'g> {
+    gate: GrantedBy<'g>,
     cost: Cost,
 }
 
-impl Grant {
+/// Who takes a permit back.
+#[derive(Debug)]
+enum GrantedBy<'g> {
+    /// Admitted at once: the caller has the gate, and needs no count of it, which every
+    /// other thread would be changing too.
+    Lent(&'g Gate),
+    /// Admitted later, by a future that is bound to nobody.
+    Shared(Arc<Gate>),
+    /// The log's writer.
+    Unit,
+}
+
+impl GrantedBy<'_> {
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Self::Lent(gate) => Some(gate),
+            Self::Shared(gate) => Some(gate),
+            Self::Unit => None,
+        }
+    }
+}
+
+impl Grant<'_> {
     /// The unit takes the permit with it; the log's writer gives it back.
     pub(crate) fn travel(mut self) {
-        self.gate = None;
+        self.gate = GrantedBy::Unit;
     }
 
     /// The unit turned out smaller than was thought: gives back the difference and says
@@ -111,7 +133,7 @@ impl Grant {
     pub(crate) fn shrink(&mut self, bytes: u64) -> Cost {
         let (before, bytes) = (self.cost, bytes.min(self.cost.bytes));
         self.cost.bytes = bytes;
-        if let Some(gate) = &self.gate {
+        if let Some(gate) = self.gate.gate() {
             gate.log
                 .ledger
                 .release(before.reserved() - self.cost.reserved());
@@ -121,9 +143,9 @@ impl Grant {
     }
 }
 
-impl Drop for Grant {
+impl Drop for Grant<'_> {
     fn drop(&mut self) {
-        if let Some(gate) = self.gate.take() {
+        if let Some(gate) = self.gate.gate() {
             gate.log.ledger.release(self.cost.reserved());
             gate.give_back(self.cost.own, 1, self.cost.bytes);
         }
@@ -199,14 +221,19 @@ impl Gate {
     }
 
     /// Admits at once or says why not.
-    pub fn try_admit(self: &Arc<Self>, prepared: Prepared) -> Result<Admitted, AdmitFailure> {
+    pub fn try_admit(&self, prepared: Prepared) -> Result<Admitted<'_>, AdmitFailure> {
         let pool = self.pool(prepared.cost().own);
         if pool.waiting.load(Ordering::Relaxed) > 0 {
             return Err(AdmitFailure::Busy(prepared));
         }
-        match self.try_take(prepared.cost()) {
-            Ok(Some(grant)) => Ok(Admitted { prepared, grant }),
-            Ok(None) => Err(AdmitFailure::Busy(prepared)),
+        let cost = prepared.cost();
+        match self.try_take(cost) {
+            Ok(true) => {
+                let gate = GrantedBy::Lent(self);
+                let grant = Grant { gate, cost };
+                Ok(Admitted { prepared, grant })
+            }
+            Ok(false) => Err(AdmitFailure::Busy(prepared)),
             Err(error) => Err(AdmitFailure::Refused(error)),
         }
     }
@@ -229,7 +256,8 @@ impl Gate {
             .all(|pool| pool.units.load(Ordering::Acquire) == 0)
     }
 
-    fn try_take(self: &Arc<Self>, cost: Cost) -> Result<Option<Grant>, Error> {
+    /// Takes permit and room, if there is both right now.
+    fn try_take(&self, cost: Cost) -> Result<bool, Error> {
         debug_assert!(
             cost.bytes <= self.unit_max,
             "{cost:?} is more than the ledger keeps room for ({})",
@@ -241,20 +269,17 @@ impl Gate {
         let logged = self.log.watermark.logged();
         if logged.0.saturating_sub(durable.0) >= DISTANCE_MAX {
             self.log.watermark.want_sync(self.sequencer.newest());
-            return Ok(None);
+            return Ok(false);
         }
         if !self.pool(cost.own).take(cost.bytes) {
-            return Ok(None);
+            return Ok(false);
         }
         match self.log.ledger.reserve(cost.reserved(), cost.deletes_only) {
-            Ok(()) => Ok(Some(Grant {
-                gate: Some(self.clone()),
-                cost,
-            })),
+            Ok(()) => Ok(true),
             Err(reason) => {
                 self.pool(cost.own).give_back(1, cost.bytes);
                 match reason {
-                    NoRoom::Late => Ok(None),
+                    NoRoom::Late => Ok(false),
                     NoRoom::NoSpace => Err(Error::NoLogSpace),
                 }
             }
@@ -317,7 +342,7 @@ impl Admission {
 }
 
 impl Future for Admission {
-    type Output = Result<Admitted, Error>;
+    type Output = Result<Admitted<'static>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.queue_up(context.waker()) {
@@ -331,8 +356,10 @@ impl Future for Admission {
             .expect("polled after it was ready")
             .cost();
         let result = match self.gate.try_take(cost) {
-            Ok(None) => return Poll::Pending,
-            Ok(Some(grant)) => {
+            Ok(false) => return Poll::Pending,
+            Ok(true) => {
+                let gate = GrantedBy::Shared(self.gate.clone());
+                let grant = Grant { gate, cost };
                 let prepared = self.prepared.take().expect("polled after it was ready");
                 Ok(Admitted { prepared, grant })
             }

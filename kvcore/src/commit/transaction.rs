@@ -104,7 +104,7 @@ impl<'b> Locked<'b> for [Shard<'b>] {
 
 impl Core {
     /// Commits a unit of one key.
-    pub fn commit(&self, admitted: Admitted) -> Result<Attempt<Outcome>, Error> {
+    pub fn commit(&self, admitted: Admitted<'_>) -> Result<Attempt<Outcome>, Error> {
         let Admitted {
             prepared: Prepared { work, unit },
             grant,
@@ -139,7 +139,7 @@ impl Core {
         &self,
         mut item: Item,
         unit: Box<Unit>,
-        grant: Grant,
+        grant: Grant<'_>,
         shard: &mut Shard<'_>,
         named: &mut Named<'_>,
         now: &Now<'_>,
@@ -290,7 +290,7 @@ impl Core {
 /// What [`Core::change`] needs besides the steps.
 pub(super) struct Change<'a> {
     pub unit: Box<Unit>,
-    pub grant: Grant,
+    pub grant: Grant<'a>,
     pub remembered: &'a Remembered,
     pub now: &'a Now<'a>,
 }
@@ -315,7 +315,7 @@ impl Core {
         &self,
         item: Item,
         unit: Box<Unit>,
-        grant: Grant,
+        grant: Grant<'_>,
     ) -> Result<Attempt<Outcome>, Error> {
         let place = item.place;
         let copy = |record: &Record| {
