@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
 use super::error::Error;
+use super::permits::Permits;
 use super::poison::WriteState;
 use super::prepared::Prepared;
 use super::sequencer::Sequencer;
@@ -63,10 +64,7 @@ pub struct Gate {
 /// Permits, and who waits for them.
 #[derive(Debug)]
 struct Pool {
-    units_max: u64,
-    bytes_max: u64,
-    units: AtomicU64,
-    bytes: AtomicU64,
+    permits: Permits,
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
 }
@@ -137,7 +135,9 @@ impl Grant<'_> {
             gate.log
                 .ledger
                 .release(before.reserved() - self.cost.reserved());
-            gate.pool(before.own).give_back(0, before.bytes - bytes);
+            gate.pool(before.own)
+                .permits
+                .give_back(0, before.bytes - bytes);
         }
         self.cost
     }
@@ -155,28 +155,10 @@ impl Drop for Grant<'_> {
 impl Pool {
     fn new(units_max: u64, bytes_max: u64) -> Self {
         Self {
-            units_max,
-            bytes_max,
-            units: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            permits: Permits::new(units_max, bytes_max),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
         }
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let units = self.units.fetch_add(1, Ordering::AcqRel) + 1;
-        let total = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if units <= self.units_max && total <= self.bytes_max {
-            return true;
-        }
-        self.give_back(1, bytes);
-        false
-    }
-
-    fn give_back(&self, units: u64, bytes: u64) {
-        self.units.fetch_sub(units, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     /// Something changed that a waiter may have waited for.
@@ -214,10 +196,10 @@ impl Gate {
 
     /// Units and bytes in flight.
     pub fn in_flight(&self) -> (u64, u64) {
-        let sum = |of: fn(&Pool) -> &AtomicU64| {
-            of(&self.callers).load(Ordering::Relaxed) + of(&self.own).load(Ordering::Relaxed)
-        };
-        (sum(|pool| &pool.units), sum(|pool| &pool.bytes))
+        let (callers, own) = (&self.callers, &self.own);
+        let (units, bytes) = callers.permits.out();
+        let (own_units, own_bytes) = own.permits.out();
+        (units + own_units, bytes + own_bytes)
     }
 
     /// Admits at once or says why not.
@@ -253,7 +235,7 @@ impl Gate {
     pub fn is_idle(&self) -> bool {
         [&self.callers, &self.own]
             .iter()
-            .all(|pool| pool.units.load(Ordering::Acquire) == 0)
+            .all(|pool| pool.permits.out().0 == 0)
     }
 
     /// Takes permit and room, if there is both right now.
@@ -271,13 +253,13 @@ impl Gate {
             self.log.watermark.want_sync(self.sequencer.newest());
             return Ok(false);
         }
-        if !self.pool(cost.own).take(cost.bytes) {
+        if !self.pool(cost.own).permits.take(cost.bytes) {
             return Ok(false);
         }
         match self.log.ledger.reserve(cost.reserved(), cost.deletes_only) {
             Ok(()) => Ok(true),
             Err(reason) => {
-                self.pool(cost.own).give_back(1, cost.bytes);
+                self.pool(cost.own).permits.give_back(1, cost.bytes);
                 match reason {
                     NoRoom::Late => Ok(false),
                     NoRoom::NoSpace => Err(Error::NoLogSpace),
@@ -288,7 +270,7 @@ impl Gate {
 
     /// Permits come back; whoever waits longest may try.
     pub(crate) fn give_back(&self, own: bool, units: u64, bytes: u64) {
-        self.pool(own).give_back(units, bytes);
+        self.pool(own).permits.give_back(units, bytes);
         self.wake();
     }
 
