@@ -159,6 +159,27 @@ fn waiting_is_first_come_first_served_and_a_dropped_waiter_makes_way() {
 }
 
 #[test]
+fn a_permit_that_was_waited_for_comes_back_too() {
+    let (engine, mut writer) = narrow();
+    for key in [b"a", b"b"] {
+        let admitted = engine.try_admit(prepared(&engine, key)).expect("room");
+        engine.commit(admitted).expect("writable");
+    }
+    let (_, waker) = waker();
+    let context = &mut Context::from_waker(&waker);
+    let mut waiting = pin!(engine.admit(prepared(&engine, b"c")));
+    assert!(waiting.as_mut().poll(context).is_pending());
+    writer.turn();
+    let Poll::Ready(Ok(admitted)) = waiting.as_mut().poll(context) else {
+        panic!("both permits have come back")
+    };
+    assert_eq!(engine.status().in_flight_units, 1);
+    drop(admitted);
+    let status = engine.status();
+    assert_eq!((status.in_flight_units, status.in_flight_bytes), (0, 0));
+}
+
+#[test]
 fn draining_refuses_those_who_wait_too() {
     let (engine, _writer) = narrow();
     for key in [b"a", b"b"] {

@@ -1,5 +1,6 @@
 //! Vocabulary: the words that every other layer speaks. Knows no files and no store.
 
+pub mod alone;
 pub mod broken;
 pub mod clock;
 pub mod engine_clock;

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
 use super::error::Error;
+use super::permits::Permits;
 use super::poison::WriteState;
 use super::prepared::Prepared;
 use super::sequencer::Sequencer;
@@ -63,10 +64,7 @@ pub struct Gate {
 /// Permits, and who waits for them.
 #[derive(Debug)]
 struct Pool {
-    units_max: u64,
-    bytes_max: u64,
-    units: AtomicU64,
-    bytes: AtomicU64,
+    permits: Permits,
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
 }
@@ -88,22 +86,44 @@ pub enum AdmitFailure {
 
 /// A unit that may be committed. Dropping it gives everything back.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admitted<'g> {
     pub(crate) prepared: Prepared,
-    pub(crate) grant: Grant,
+    pub(crate) grant: Grant<'g>,
 }
 
 /// A permit and a reservation, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Grant {
-    gate: Option<Arc<Gate>>,
+pub(crate) struct Grant<'g> {
+    gate: GrantedBy<'g>,
     cost: Cost,
 }
 
-impl Grant {
+/// Who takes a permit back.
+#[derive(Debug)]
+enum GrantedBy<'g> {
+    /// Admitted at once: the caller has the gate, and needs no count of it, which every
+    /// other thread would be changing too.
+    Lent(&'g Gate),
+    /// Admitted later, by a future that is bound to nobody.
+    Shared(Arc<Gate>),
+    /// The log's writer.
+    Unit,
+}
+
+impl GrantedBy<'_> {
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Self::Lent(gate) => Some(gate),
+            Self::Shared(gate) => Some(gate),
+            Self::Unit => None,
+        }
+    }
+}
+
+impl Grant<'_> {
     /// The unit takes the permit with it; the log's writer gives it back.
     pub(crate) fn travel(mut self) {
-        self.gate = None;
+        self.gate = GrantedBy::Unit;
     }
 
     /// The unit turned out smaller than was thought: gives back the difference and says
@@ -111,19 +131,21 @@ impl Grant {
     pub(crate) fn shrink(&mut self, bytes: u64) -> Cost {
         let (before, bytes) = (self.cost, bytes.min(self.cost.bytes));
         self.cost.bytes = bytes;
-        if let Some(gate) = &self.gate {
+        if let Some(gate) = self.gate.gate() {
             gate.log
                 .ledger
                 .release(before.reserved() - self.cost.reserved());
-            gate.pool(before.own).give_back(0, before.bytes - bytes);
+            gate.pool(before.own)
+                .permits
+                .give_back(0, before.bytes - bytes);
         }
         self.cost
     }
 }
 
-impl Drop for Grant {
+impl Drop for Grant<'_> {
     fn drop(&mut self) {
-        if let Some(gate) = self.gate.take() {
+        if let Some(gate) = self.gate.gate() {
             gate.log.ledger.release(self.cost.reserved());
             gate.give_back(self.cost.own, 1, self.cost.bytes);
         }
@@ -133,28 +155,10 @@ impl Drop for Grant {
 impl Pool {
     fn new(units_max: u64, bytes_max: u64) -> Self {
         Self {
-            units_max,
-            bytes_max,
-            units: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            permits: Permits::new(units_max, bytes_max),
             waiting: AtomicUsize::new(0),
             queue: Mutex::default(),
         }
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let units = self.units.fetch_add(1, Ordering::AcqRel) + 1;
-        let total = self.bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
-        if units <= self.units_max && total <= self.bytes_max {
-            return true;
-        }
-        self.give_back(1, bytes);
-        false
-    }
-
-    fn give_back(&self, units: u64, bytes: u64) {
-        self.units.fetch_sub(units, Ordering::AcqRel);
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     /// Something changed that a waiter may have waited for.
@@ -192,21 +196,26 @@ impl Gate {
 
     /// Units and bytes in flight.
     pub fn in_flight(&self) -> (u64, u64) {
-        let sum = |of: fn(&Pool) -> &AtomicU64| {
-            of(&self.callers).load(Ordering::Relaxed) + of(&self.own).load(Ordering::Relaxed)
-        };
-        (sum(|pool| &pool.units), sum(|pool| &pool.bytes))
+        let (callers, own) = (&self.callers, &self.own);
+        let (units, bytes) = callers.permits.out();
+        let (own_units, own_bytes) = own.permits.out();
+        (units + own_units, bytes + own_bytes)
     }
 
     /// Admits at once or says why not.
-    pub fn try_admit(self: &Arc<Self>, prepared: Prepared) -> Result<Admitted, AdmitFailure> {
+    pub fn try_admit(&self, prepared: Prepared) -> Result<Admitted<'_>, AdmitFailure> {
         let pool = self.pool(prepared.cost().own);
         if pool.waiting.load(Ordering::Relaxed) > 0 {
             return Err(AdmitFailure::Busy(prepared));
         }
-        match self.try_take(prepared.cost()) {
-            Ok(Some(grant)) => Ok(Admitted { prepared, grant }),
-            Ok(None) => Err(AdmitFailure::Busy(prepared)),
+        let cost = prepared.cost();
+        match self.try_take(cost) {
+            Ok(true) => {
+                let gate = GrantedBy::Lent(self);
+                let grant = Grant { gate, cost };
+                Ok(Admitted { prepared, grant })
+            }
+            Ok(false) => Err(AdmitFailure::Busy(prepared)),
             Err(error) => Err(AdmitFailure::Refused(error)),
         }
     }
@@ -226,10 +235,11 @@ impl Gate {
     pub fn is_idle(&self) -> bool {
         [&self.callers, &self.own]
             .iter()
-            .all(|pool| pool.units.load(Ordering::Acquire) == 0)
+            .all(|pool| pool.permits.out().0 == 0)
     }
 
-    fn try_take(self: &Arc<Self>, cost: Cost) -> Result<Option<Grant>, Error> {
+    /// Takes permit and room, if there is both right now.
+    fn try_take(&self, cost: Cost) -> Result<bool, Error> {
         debug_assert!(
             cost.bytes <= self.unit_max,
             "{cost:?} is more than the ledger keeps room for ({})",
@@ -241,20 +251,17 @@ impl Gate {
         let logged = self.log.watermark.logged();
         if logged.0.saturating_sub(durable.0) >= DISTANCE_MAX {
             self.log.watermark.want_sync(self.sequencer.newest());
-            return Ok(None);
+            return Ok(false);
         }
-        if !self.pool(cost.own).take(cost.bytes) {
-            return Ok(None);
+        if !self.pool(cost.own).permits.take(cost.bytes) {
+            return Ok(false);
         }
         match self.log.ledger.reserve(cost.reserved(), cost.deletes_only) {
-            Ok(()) => Ok(Some(Grant {
-                gate: Some(self.clone()),
-                cost,
-            })),
+            Ok(()) => Ok(true),
             Err(reason) => {
-                self.pool(cost.own).give_back(1, cost.bytes);
+                self.pool(cost.own).permits.give_back(1, cost.bytes);
                 match reason {
-                    NoRoom::Late => Ok(None),
+                    NoRoom::Late => Ok(false),
                     NoRoom::NoSpace => Err(Error::NoLogSpace),
                 }
             }
@@ -263,7 +270,7 @@ impl Gate {
 
     /// Permits come back; whoever waits longest may try.
     pub(crate) fn give_back(&self, own: bool, units: u64, bytes: u64) {
-        self.pool(own).give_back(units, bytes);
+        self.pool(own).permits.give_back(units, bytes);
         self.wake();
     }
 
@@ -317,7 +324,7 @@ impl Admission {
 }
 
 impl Future for Admission {
-    type Output = Result<Admitted, Error>;
+    type Output = Result<Admitted<'static>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.queue_up(context.waker()) {
@@ -331,8 +338,10 @@ impl Future for Admission {
             .expect("polled after it was ready")
             .cost();
         let result = match self.gate.try_take(cost) {
-            Ok(None) => return Poll::Pending,
-            Ok(Some(grant)) => {
+            Ok(false) => return Poll::Pending,
+            Ok(true) => {
+                let gate = GrantedBy::Shared(self.gate.clone());
+                let grant = Grant { gate, cost };
                 let prepared = self.prepared.take().expect("polled after it was ready");
                 Ok(Admitted { prepared, grant })
             }

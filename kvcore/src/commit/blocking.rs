@@ -16,7 +16,7 @@ impl Gate {
         self: &Arc<Self>,
         prepared: Prepared,
         limit: Duration,
-    ) -> Result<Admitted, Error> {
+    ) -> Result<Admitted<'_>, Error> {
         let prepared = match self.try_admit(prepared) {
             Ok(admitted) => return Ok(admitted),
             Err(AdmitFailure::Refused(error)) => return Err(error),

@@ -90,7 +90,7 @@ impl Item {
             return Ok(Effect::Nothing { applied: false }.into());
         }
         match &self.act {
-            Act::Set(expiry) => Ok(self.set(*expiry, current, now).into()),
+            Act::Set(expiry) => Ok(set(self.record.clone(), *expiry, current, now).into()),
             Act::Delete(cause) => Ok(removal(current.is_some(), *cause).into()),
             Act::Take(cause) => {
                 let there = current.is_some_and(|current| current.is(&self.record));
@@ -101,24 +101,19 @@ impl Item {
         }
     }
 
-    fn set(&self, expiry: Expiry, current: Option<&Record>, now: &Now<'_>) -> Effect {
-        let deadline = match expiry {
-            Expiry::Never => 0,
-            Expiry::Keep => current.map_or(0, Record::deadline_ms),
-            Expiry::After(_) | Expiry::At(_) => self.record.deadline_ms(),
-        };
-        if passed(deadline, now) {
-            return gone(current);
-        }
-        // Only a kept deadline asks for another record than the one that was made.
-        let record = if deadline == self.record.deadline_ms() {
-            self.record.clone()
-        } else {
-            Record::new(self.record.key(), self.record.value(), deadline, 0)
-        };
-        Effect::Put {
-            record,
-            value_kept: false,
+    /// As [`Item::evaluate`], for an item that nobody asks again: a new record is moved, not
+    /// shared, which most units do, so it costs them no count.
+    pub(crate) fn evaluate_once(
+        self,
+        current: Option<&Record>,
+        revealed: Revision,
+        now: &Now<'_>,
+    ) -> Result<Evaluated, Error> {
+        match self.act {
+            Act::Set(expiry) if self.holds(current) => {
+                Ok(set(self.record, expiry, current, now).into())
+            }
+            _ => self.evaluate(current, revealed, now),
         }
     }
 
@@ -157,6 +152,27 @@ impl Item {
             effect,
             counter: Some(after),
         })
+    }
+}
+
+fn set(made: Record, expiry: Expiry, current: Option<&Record>, now: &Now<'_>) -> Effect {
+    let deadline = match expiry {
+        Expiry::Never => 0,
+        Expiry::Keep => current.map_or(0, Record::deadline_ms),
+        Expiry::After(_) | Expiry::At(_) => made.deadline_ms(),
+    };
+    if passed(deadline, now) {
+        return gone(current);
+    }
+    // Only a kept deadline asks for another record than the one that was made.
+    let record = if deadline == made.deadline_ms() {
+        made
+    } else {
+        Record::new(made.key(), made.value(), deadline, 0)
+    };
+    Effect::Put {
+        record,
+        value_kept: false,
     }
 }
 
@@ -252,18 +268,31 @@ pub(crate) enum Planned {
     Remove(Cause),
 }
 
+impl Planned {
+    /// None if nothing changes.
+    pub(crate) fn new(effect: Effect) -> Option<Self> {
+        match effect {
+            Effect::Nothing { .. } => None,
+            Effect::Put { record, value_kept } => Some(Self::Put { record, value_kept }),
+            Effect::Remove(cause) => Some(Self::Remove(cause)),
+        }
+    }
+
+    pub(crate) fn into_record(self) -> Option<Record> {
+        match self {
+            Self::Put { record, .. } => Some(record),
+            Self::Remove(_) => None,
+        }
+    }
+}
+
 impl Step {
     /// None if nothing changes.
     pub(crate) fn new(place: Place, current: Option<&Record>, effect: Effect) -> Option<Self> {
-        let change = match effect {
-            Effect::Nothing { .. } => return None,
-            Effect::Put { record, value_kept } => Planned::Put { record, value_kept },
-            Effect::Remove(cause) => Planned::Remove(cause),
-        };
         Some(Self {
             place,
+            change: Planned::new(effect)?,
             current: current.cloned(),
-            change,
         })
     }
 

@@ -22,6 +22,7 @@ mod blocking;
 pub mod error;
 mod evaluate;
 pub mod mutation;
+mod permits;
 pub mod poison;
 pub mod prepared;
 pub mod reads;

@@ -44,7 +44,7 @@ impl Core {
 
     /// Commits a removal. The revision is what the absence reveals: the removal's own, or
     /// that of whatever has taken the records' place meanwhile.
-    pub fn commit_removal(&self, admitted: Admitted) -> Result<Revision, Error> {
+    pub fn commit_removal(&self, admitted: Admitted<'_>) -> Result<Revision, Error> {
         let Attempt::Done(outcome) = self.commit_all(admitted)? else {
             unreachable!("a removal looks past deadlines")
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::unit::Unit;
+use crate::base::alone::Alone;
 use crate::base::revision::Revision;
 use crate::base::sync::point;
 
@@ -26,7 +27,7 @@ impl Drop for AbortOnUnwind {
 /// waits nor allocates: both would be wrong between a ticket and its apply.
 #[derive(Debug)]
 pub struct Sequencer {
-    next: AtomicU64,
+    next: Alone<AtomicU64>,
     /// What the store is at before this run's first change.
     recovered: Revision,
     first: Revision,
@@ -42,7 +43,7 @@ impl Sequencer {
         let (sender, receiver) = bounded(in_flight);
         (
             Self {
-                next: AtomicU64::new(first.0),
+                next: Alone::new(AtomicU64::new(first.0)),
                 recovered,
                 first,
                 sender,

@@ -27,7 +27,7 @@ pub struct RangeDeleted {
 
 impl Core {
     /// Commits a unit of several keys: all of them, or none.
-    pub fn commit_all(&self, admitted: Admitted) -> Result<Attempt<UnitOutcome>, Error> {
+    pub fn commit_all(&self, admitted: Admitted<'_>) -> Result<Attempt<UnitOutcome>, Error> {
         let Admitted {
             prepared: Prepared { work, unit },
             grant,
@@ -63,7 +63,7 @@ impl Core {
 
     fn commit_all_under_locks(
         &self,
-        parts: Parts,
+        parts: Parts<'_>,
         shards: &mut [Shard<'_>],
         named: &mut Named<'_>,
         now: &Now<'_>,
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Commits a chunk of a range delete.
-    pub fn commit_chunk(&self, admitted: Admitted) -> Result<Attempt<RangeDeleted>, Error> {
+    pub fn commit_chunk(&self, admitted: Admitted<'_>) -> Result<Attempt<RangeDeleted>, Error> {
         let Work::Chunk(_, more) = admitted.prepared.work else {
             unreachable!("a chunk is committed by commit_chunk")
         };
@@ -149,14 +149,14 @@ impl Core {
 }
 
 /// A unit of several keys, taken apart.
-struct Parts {
+struct Parts<'g> {
     items: Vec<Item>,
     more: Option<bool>,
     unit: Box<Unit>,
-    grant: Grant,
+    grant: Grant<'g>,
 }
 
-impl Parts {
+impl Parts<'_> {
     /// Puts it together again, for when the records that are due are gone.
     fn again(self, due: Vec<Record>) -> Attempt<UnitOutcome> {
         let work = match self.more {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::admission::{Admitted, Gate, Grant};
 use super::error::Error;
-use super::evaluate::{Effect, Now, Step};
+use super::evaluate::{Effect, Now, Planned, Step};
 use super::mutation::Outcome;
 use super::poison::WriteState;
 use super::prepared::{Act, Item, Prepared, Work};
@@ -104,7 +104,7 @@ impl<'b> Locked<'b> for [Shard<'b>] {
 
 impl Core {
     /// Commits a unit of one key.
-    pub fn commit(&self, admitted: Admitted) -> Result<Attempt<Outcome>, Error> {
+    pub fn commit(&self, admitted: Admitted<'_>) -> Result<Attempt<Outcome>, Error> {
         let Admitted {
             prepared: Prepared { work, unit },
             grant,
@@ -139,7 +139,7 @@ impl Core {
         &self,
         mut item: Item,
         unit: Box<Unit>,
-        grant: Grant,
+        grant: Grant<'_>,
         shard: &mut Shard<'_>,
         named: &mut Named<'_>,
         now: &Now<'_>,
@@ -157,11 +157,10 @@ impl Core {
             });
         }
         item.settle(now);
-        let evaluated = item.evaluate(current.as_ref(), revealed, now)?;
-        drop(item);
+        let evaluated = item.evaluate_once(current.as_ref(), revealed, now)?;
         let counter = evaluated.counter;
         let applied = !matches!(evaluated.effect, Effect::Nothing { applied: false });
-        let Some(step) = Step::new(place, current.as_ref(), evaluated.effect) else {
+        let Some(change) = Planned::new(evaluated.effect) else {
             return Ok(Attempt::Done(Outcome {
                 applied,
                 record: current,
@@ -172,7 +171,13 @@ impl Core {
             }));
         };
         let remembered = counter.map_or(Remembered::Single, Remembered::Counter);
-        let mut steps = [step];
+        // Both records move into the step and from there into the outcome: each count of a
+        // record that is also the log's costs a trip of its cache line.
+        let mut steps = [Step {
+            place,
+            current,
+            change,
+        }];
         let change = Change {
             unit,
             grant,
@@ -184,7 +189,7 @@ impl Core {
         Ok(Attempt::Done(Outcome {
             applied: true,
             revision,
-            record: step.record().cloned(),
+            record: step.change.into_record(),
             previous: step.current,
             value: counter,
             revealed: revision,
@@ -285,7 +290,7 @@ impl Core {
 /// What [`Core::change`] needs besides the steps.
 pub(super) struct Change<'a> {
     pub unit: Box<Unit>,
-    pub grant: Grant,
+    pub grant: Grant<'a>,
     pub remembered: &'a Remembered,
     pub now: &'a Now<'a>,
 }
@@ -310,7 +315,7 @@ impl Core {
         &self,
         item: Item,
         unit: Box<Unit>,
-        grant: Grant,
+        grant: Grant<'_>,
     ) -> Result<Attempt<Outcome>, Error> {
         let place = item.place;
         let copy = |record: &Record| {

@@ -36,6 +36,11 @@ impl LogUnit for Unit {
         self.revision
     }
 
+    fn fetch(&self) -> u64 {
+        let operations = self.operations.as_slice().iter();
+        operations.fold(self.revision.0, |sum, op| sum.wrapping_add(op.fetch()))
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         let operations = self.operations.as_slice();
         let kind = if operations.len() == 1 {

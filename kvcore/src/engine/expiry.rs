@@ -23,7 +23,7 @@ impl Engine {
 
     /// Commits a removal. The revision is what the absence reveals: the removal's own, or
     /// that of whatever has taken the records' place meanwhile.
-    pub fn commit_removal(&self, admitted: Admitted) -> Result<Revision, Error> {
+    pub fn commit_removal(&self, admitted: Admitted<'_>) -> Result<Revision, Error> {
         self.inner.core.commit_removal(admitted)
     }
 

@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// Applies a prepared transaction.
-    pub fn commit_txn(&self, admitted: Admitted) -> Result<Attempt<TxnOutcome>, Error> {
+    pub fn commit_txn(&self, admitted: Admitted<'_>) -> Result<Attempt<TxnOutcome>, Error> {
         self.inner.core.commit_txn(admitted)
     }
 
@@ -184,7 +184,10 @@ impl Engine {
     }
 
     /// Applies a prepared range delete, or a chunk of one.
-    pub fn commit_range_delete(&self, admitted: Admitted) -> Result<Attempt<RangeDeleted>, Error> {
+    pub fn commit_range_delete(
+        &self,
+        admitted: Admitted<'_>,
+    ) -> Result<Attempt<RangeDeleted>, Error> {
         if matches!(admitted.prepared.work, Work::Chunk(..)) {
             return self.inner.core.commit_chunk(admitted);
         }

@@ -46,7 +46,7 @@ impl Engine {
     }
 
     /// Takes a permit and room in the log, if there is both right now.
-    pub fn try_admit(&self, prepared: Prepared) -> Result<Admitted, AdmitFailure> {
+    pub fn try_admit(&self, prepared: Prepared) -> Result<Admitted<'_>, AdmitFailure> {
         self.inner.core.gate.try_admit(prepared)
     }
 
@@ -58,12 +58,12 @@ impl Engine {
 
     /// Applies a prepared write of one key on this thread. Does not wait for the log:
     /// what [`Outcome::revision`] needs, the caller waits for.
-    pub fn commit(&self, admitted: Admitted) -> Result<Attempt<Outcome>, Error> {
+    pub fn commit(&self, admitted: Admitted<'_>) -> Result<Attempt<Outcome>, Error> {
         self.inner.core.commit(admitted)
     }
 
     /// Applies a prepared unit of several keys: all of them or none.
-    pub fn commit_all(&self, admitted: Admitted) -> Result<Attempt<UnitOutcome>, Error> {
+    pub fn commit_all(&self, admitted: Admitted<'_>) -> Result<Attempt<UnitOutcome>, Error> {
         self.inner.core.commit_all(admitted)
     }
 
@@ -128,7 +128,7 @@ impl Engine {
         self.wait(revision, durability, DURABLE_LIMIT)
     }
 
-    pub(super) fn admit_blocking(&self, prepared: Prepared) -> Result<Admitted, Error> {
+    pub(super) fn admit_blocking(&self, prepared: Prepared) -> Result<Admitted<'_>, Error> {
         self.inner.core.gate.admit_within(prepared, ADMIT_LIMIT)
     }
 
@@ -136,7 +136,7 @@ impl Engine {
     pub(super) fn blocking<T>(
         &self,
         mut prepared: Prepared,
-        commit: impl Fn(&Self, Admitted) -> Result<Attempt<T>, Error>,
+        commit: impl Fn(&Self, Admitted<'_>) -> Result<Attempt<T>, Error>,
     ) -> Result<T, Error> {
         for _ in 0..ATTEMPTS {
             match commit(self, self.admit_blocking(prepared)?)? {

@@ -13,12 +13,13 @@
 //! negative credit can only raise `available`. One spare's worth is held back for
 //! units that only delete, so that a full store can be emptied.
 
+use crate::base::alone::Alone;
 use crate::base::shared::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Room in the log.
 #[derive(Debug)]
 pub struct Ledger {
-    available: AtomicI64,
+    available: Alone<AtomicI64>,
     worth: i64,
     no_space: AtomicBool,
 }
@@ -36,7 +37,7 @@ impl Ledger {
     /// `worth` is what one segment can certainly take, in bytes.
     pub fn new(worth: u64) -> Self {
         Self {
-            available: AtomicI64::new(0),
+            available: Alone::new(AtomicI64::new(0)),
             worth: signed(worth),
             no_space: AtomicBool::new(false),
         }

@@ -24,6 +24,9 @@ use crate::base::revision::Revision;
 /// What travels to the log: all-or-nothing, with one revision.
 pub trait LogUnit: Send + 'static {
     fn revision(&self) -> Revision;
+    /// Looks at what [`LogUnit::encode`] will read, to bring it into the processor's cache;
+    /// what it returns only keeps the look alive.
+    fn fetch(&self) -> u64;
     /// Appends the encoded unit.
     fn encode(&self, out: &mut Vec<u8>);
     /// An upper bound of what `encode` appends, in bytes.

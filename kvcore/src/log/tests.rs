@@ -17,6 +17,10 @@ impl LogUnit for Numbered {
         Revision(self.0)
     }
 
+    fn fetch(&self) -> u64 {
+        self.0
+    }
+
     fn encode(&self, _: &mut Vec<u8>) {}
 
     fn encoded_max(&self) -> usize {

@@ -53,6 +53,8 @@ const MARK_AFTER: Duration = Duration::from_millis(5);
 const HOLE_LIMIT: Duration = Duration::from_secs(10);
 /// How long units may gather that nobody waits for.
 const GATHER: Duration = Duration::from_millis(5);
+/// Units that are brought into the processor's cache at once.
+const FETCHED_TOGETHER: usize = 32;
 /// How often an idle writer looks around although nobody woke it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
@@ -145,6 +147,8 @@ pub struct Writer<U, S> {
     policy: SyncPolicy,
     store_id: StoreId,
     receiver: Receiver<Box<U>>,
+    /// Received, and not yet in the ring.
+    arrived: Vec<Box<U>>,
     ring: Ring<U>,
     active: ActiveSegment,
     sink: S,
@@ -181,6 +185,7 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         let clock = start.clock.machine().clone();
         let now = clock.instant();
         Self {
+            arrived: Vec::with_capacity(FETCHED_TOGETHER),
             ring: Ring::new(start.next, start.in_flight_units),
             disk: start.disk,
             clock,
@@ -212,16 +217,32 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         if self.failed {
             return self.drain();
         }
-        while self.ring.len() < GROUP_UNITS
-            && let Ok(unit) = self.receiver.try_recv()
-        {
-            self.ring.insert(unit);
-        }
+        self.receive();
         match self.work() {
             Ok(turn) => turn,
             Err(error) => {
                 self.poison(&error);
                 Turn::Worked
+            }
+        }
+    }
+
+    /// Puts what was sent into the ring, as far as a group can take it.
+    ///
+    /// Units and records were written by other processors and lie in their caches. Looking
+    /// at several before any work is done on the first lets this one wait for all of them
+    /// at once, where it would wait for each alone while it encodes.
+    fn receive(&mut self) {
+        while self.ring.len() < GROUP_UNITS {
+            let room = FETCHED_TOGETHER.min(GROUP_UNITS - self.ring.len());
+            self.arrived.extend(self.receiver.try_iter().take(room));
+            if self.arrived.is_empty() {
+                return;
+            }
+            let fetched = self.arrived.iter().map(|unit| unit.fetch());
+            std::hint::black_box(fetched.fold(0, u64::wrapping_add));
+            for unit in self.arrived.drain(..) {
+                self.ring.insert(unit);
             }
         }
     }

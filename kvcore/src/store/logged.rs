@@ -52,6 +52,15 @@ impl Logged {
 }
 
 impl Logged {
+    /// Brings what [`Logged::view`] shows into the processor's cache. The number only keeps
+    /// the look alive.
+    pub fn fetch(&self) -> u64 {
+        match self {
+            Self::Set { record, .. } | Self::Metadata { record, .. } => record.fetch(),
+            Self::Delete { gone, .. } => gone.fetch(),
+        }
+    }
+
     /// The key that changed.
     pub fn key(&self) -> &[u8] {
         match self {

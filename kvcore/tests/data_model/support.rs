@@ -126,7 +126,7 @@ impl Store {
     pub(crate) fn commit<T>(
         &self,
         mut prepared: kvcore::Prepared,
-        commit: impl Fn(&Engine, kvcore::Admitted) -> Result<Attempt<T>, Error>,
+        commit: impl Fn(&Engine, kvcore::Admitted<'_>) -> Result<Attempt<T>, Error>,
     ) -> Result<T, Error> {
         for _ in 0..4 {
             let admitted = self.engine.try_admit(prepared).expect("there is room");

@@ -14,6 +14,7 @@
 
 #[path = "../../src/base"]
 mod base {
+    pub mod alone;
     pub mod revision;
     #[path = "../../tests/interleavings/shared.rs"]
     pub mod shared;

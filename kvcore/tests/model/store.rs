@@ -234,7 +234,7 @@ impl Store {
     fn finish(
         &mut self,
         prepared: Result<Prepared, Error>,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<Told>, Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<Told>, Error>,
     ) -> Result<Written, String> {
         let mut removals = Vec::new();
         let mut prepared = match prepared {
@@ -272,7 +272,7 @@ impl Store {
         }
     }
 
-    fn admit(&self, prepared: Prepared) -> Result<Admitted, String> {
+    fn admit(&self, prepared: Prepared) -> Result<Admitted<'_>, String> {
         self.engine
             .try_admit(prepared)
             .map_err(|failure| match failure {
@@ -326,7 +326,7 @@ fn told<T>(attempt: Attempt<T>, f: impl Fn(&T) -> Told) -> Result<Attempt<Told>,
     })
 }
 
-fn delete_range(engine: &Engine, admitted: Admitted) -> Result<Attempt<Told>, Error> {
+fn delete_range(engine: &Engine, admitted: Admitted<'_>) -> Result<Attempt<Told>, Error> {
     told(engine.commit_range_delete(admitted)?, |o| {
         (engine::range_deleted(o), o.revealed, o.store_revision)
     })

@@ -90,7 +90,7 @@ impl Store {
     fn commit<T>(
         &self,
         mut prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<T>, Error>,
     ) -> Result<T, Error> {
         loop {
             match commit(&self.engine, self.admit(prepared))? {
@@ -106,7 +106,7 @@ impl Store {
         }
     }
 
-    fn admit(&self, prepared: Prepared) -> Admitted {
+    fn admit(&self, prepared: Prepared) -> Admitted<'_> {
         self.engine.try_admit(prepared).expect("there is room")
     }
 

@@ -179,7 +179,7 @@ impl Story<'_> {
         &mut self,
         life: &Life,
         mut prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<T>, Error>,
     ) -> Option<T> {
         loop {
             let Ok(admitted) = life.engine.try_admit(prepared) else {

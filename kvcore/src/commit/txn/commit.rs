@@ -29,7 +29,7 @@ struct Ran {
 
 impl Core {
     /// Commits a transaction: one of its lists as a whole, or nothing.
-    pub fn commit_txn(&self, admitted: Admitted) -> Result<Attempt<TxnOutcome>, Error> {
+    pub fn commit_txn(&self, admitted: Admitted<'_>) -> Result<Attempt<TxnOutcome>, Error> {
         let Admitted {
             prepared: Prepared { work, unit },
             grant,
@@ -76,7 +76,7 @@ impl Core {
         &self,
         mut plan: Box<Plan>,
         mut unit: Box<Unit>,
-        mut grant: Grant,
+        mut grant: Grant<'_>,
         held: &mut [Shard<'_>],
         named: &mut Named<'_>,
         now: &Now<'_>,

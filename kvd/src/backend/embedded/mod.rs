@@ -61,7 +61,7 @@ impl Embedded {
     fn commit_now<T>(
         &self,
         prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<T>, kvcore::Error>,
     ) -> Result<Result<T, Obstacle>, Error> {
         let mut watch = Stopwatch::start();
         let admitted = match self.0.try_admit(prepared) {
@@ -82,7 +82,7 @@ impl Embedded {
     async fn get_past<T>(
         &self,
         mut obstacle: Obstacle,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<T>, kvcore::Error>,
         patience: Patience,
     ) -> Result<T, Error> {
         let mut watch = Stopwatch::start();
@@ -110,7 +110,7 @@ impl Embedded {
         &self,
         prepared: Prepared,
         patience: Patience,
-    ) -> Result<Admitted, Error> {
+    ) -> Result<Admitted<'static>, Error> {
         let enough = Instant::now() + patience.wait;
         let until = patience
             .deadline
@@ -129,7 +129,7 @@ impl Embedded {
     async fn commit<T>(
         &self,
         prepared: Prepared,
-        commit: impl Fn(&Engine, Admitted) -> Result<Attempt<T>, kvcore::Error>,
+        commit: impl Fn(&Engine, Admitted<'_>) -> Result<Attempt<T>, kvcore::Error>,
         patience: Patience,
     ) -> Result<T, Error> {
         let past = match self.commit_now(prepared, &commit)? {
