@@ -1,5 +1,5 @@
 //! `/metrics`: everything is read when it is asked for, so nothing is paid before.
-//! [`families`] writes what was read.
+//! `families` writes what was read.
 
 mod families;
 
