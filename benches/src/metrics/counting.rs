@@ -78,10 +78,10 @@ impl Counting {
         self.count + 2.0 * (self.add + self.clock)
     }
 
-    /// An operation of a pipeline, which shares its looks at the clock with those of its
-    /// message.
+    /// An operation of a pipeline, which shares its count and its looks at the clock with
+    /// those of its message: all of one kind here, and answered together.
     pub(super) fn operation_ns(&self, message: u32) -> f64 {
-        self.count + 2.0 * self.clock / f64::from(message)
+        (self.count + 2.0 * self.clock) / f64::from(message)
     }
 }
 
