@@ -24,7 +24,7 @@ use crate::base::revision::Revision;
 use crate::format::frame::frame_bytes;
 use crate::log::ledger::NoRoom;
 use crate::log::segment::{COMMIT_ALIGN, MARK_ROOM};
-use crate::log::writer::LogState;
+use crate::log::state::LogState;
 
 /// Numbers that may be logged beyond the durable revision before admission waits: the jump,
 /// less what may be in flight, which is drawn and not yet logged.

@@ -22,7 +22,7 @@ use crate::base::remembered::Remembered;
 use crate::base::revision::Revision;
 use crate::dedup::Table;
 use crate::expiry::UnitLimit;
-use crate::log::writer::LogState;
+use crate::log::state::LogState;
 use crate::store::{Memory, Place, Record, Shard, Shards};
 use crate::watch::Hub;
 

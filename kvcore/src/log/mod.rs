@@ -15,6 +15,7 @@ pub mod ring;
 pub mod rooms;
 pub mod segment;
 pub mod spares;
+pub mod state;
 pub mod tail;
 pub mod watermark;
 pub mod writer;

@@ -16,35 +16,30 @@
 //! [`Writer::turn`] never blocks for work, so that a simulator can run it step by
 //! step; [`run`] is the thread around it.
 
+mod seal;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::catalog::{Catalog, Entry};
-use super::ledger::Ledger;
-use super::manifest_file::ManifestFile;
 use super::parker::Sleep;
-use super::recent::Recent;
 use super::ring::Ring;
 use super::rooms::{Rank, is_full};
 use super::segment::{ActiveSegment, Encoded, GroupFields, MARK_ROOM};
-use super::spares::Spares;
-use super::watermark::Watermark;
+use super::state::LogState;
 use super::{GroupSink, LogUnit, SyncPolicy};
 use crate::base::broken;
 use crate::base::clock::Clock;
 use crate::base::engine_clock::{EngineClock, Moment};
 use crate::base::entropy::Entropy;
-use crate::base::histogram::{Sizes, Times};
 use crate::base::limits::{FRAME_BYTES, GROUP_BYTES, GROUP_UNITS, SYNC_DISTANCE};
 use crate::base::revision::Revision;
 use crate::disk::Disk;
 use crate::format::StoreId;
 use crate::format::frame::FrameKind;
-use crate::format::segment_header::SegmentHeader;
 
 /// How long the log must be quiet before a MARK certifies its last group.
 const MARK_AFTER: Duration = Duration::from_millis(5);
@@ -57,74 +52,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const FETCHED_TOGETHER: usize = 32;
 /// How often an idle writer looks around although nobody woke it.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
-
-/// What the rest of the engine shares with the log.
-#[derive(Debug)]
-pub struct LogState {
-    pub watermark: Watermark,
-    pub ledger: Arc<Ledger>,
-    pub spares: Spares,
-    pub manifest: ManifestFile,
-    pub catalog: Catalog,
-    pub counters: Counters,
-    pub recent: Recent,
-    closing: AtomicBool,
-    abandoned: AtomicBool,
-}
-
-impl LogState {
-    pub fn new(
-        watermark: Watermark,
-        ledger: Arc<Ledger>,
-        spares: Spares,
-        manifest: ManifestFile,
-        catalog: Catalog,
-    ) -> Self {
-        Self {
-            watermark,
-            ledger,
-            spares,
-            manifest,
-            catalog,
-            counters: Counters::default(),
-            recent: Recent::default(),
-            closing: AtomicBool::new(false),
-            abandoned: AtomicBool::new(false),
-        }
-    }
-
-    /// Tells the writer to seal the log and end. All permits must have come back.
-    pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-        self.watermark.parker().wake();
-    }
-
-    /// Tells the writer to end where it is: nobody holds the store any more.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
-        self.watermark.parker().wake();
-    }
-}
-
-/// What the log has done since it was opened.
-#[derive(Debug, Default)]
-pub struct Counters {
-    pub groups: AtomicU64,
-    pub units: AtomicU64,
-    pub syncs: AtomicU64,
-    pub sync_nanos: AtomicU64,
-    pub bytes: AtomicU64,
-    pub rotations: AtomicU64,
-    /// How long syncs took.
-    pub sync_times: Times,
-    /// Units of one group.
-    pub group_units: Sizes,
-    /// Units and bytes that one sync made durable.
-    pub sync_units: Sizes,
-    pub sync_bytes: Sizes,
-    /// Turns that the writer's thread has ended, also those without work: it lives.
-    pub turns: AtomicU64,
-}
 
 /// What a turn has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,51 +334,6 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
         Ok(())
     }
 
-    /// Seals the active segment and goes on in a spare.
-    fn rotate(&mut self) -> io::Result<()> {
-        // The SEAL has room of its own, which is not part of the ledger's.
-        let used = self.active.used();
-        self.active.append_seal(self.fields());
-        self.active.check()?;
-        self.sync()?;
-        let spare = self.state.spares.take().ok_or_else(|| {
-            io::Error::other("the ledger promised a segment and there is none: a bug in kvd")
-        })?;
-        let moment = self.engine_clock.moment();
-        let header = SegmentHeader {
-            store_id: self.store_id,
-            sequence: self.active.sequence + 1,
-            first_revision: self.ring.next(),
-            salt: self.entropy.u64()?,
-            previous: Some(self.active.end()),
-            recovered: false,
-            gap_before: false,
-            segment_bytes: spare.file.size(),
-            engine_ms: moment.engine_ms,
-            wall_ms: moment.wall_ms,
-        };
-        self.state.ledger.segment_left(used);
-        self.active = ActiveSegment::create(&self.disk, spare, &header)?;
-        let durable = self.durable();
-        self.state.manifest.publish(Rank::Vital, |manifest| {
-            manifest.newest_segment = header.sequence;
-            manifest.durable = durable;
-            manifest.clock.engine_ms = header.engine_ms;
-            manifest.clock.wall_ms = header.wall_ms;
-        })?;
-        self.state.catalog.push(Entry {
-            sequence: header.sequence,
-            first_revision: header.first_revision,
-            begun_ms: header.engine_ms,
-        });
-        self.certified = durable;
-        self.state
-            .counters
-            .rotations
-            .fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Nothing to write: certify the last group, or say how long to sleep.
     fn idle(&mut self) -> io::Result<Turn> {
         let now = self.clock.instant();
@@ -486,21 +368,6 @@ impl<U: LogUnit, S: GroupSink<U>> Writer<U, S> {
             std::process::abort();
         }
         Turn::Idle(Duration::from_millis(1))
-    }
-
-    /// Orderly end: SEAL, sync, clean MANIFEST.
-    fn finish(&mut self) -> io::Result<()> {
-        self.active.append_seal(self.fields());
-        self.active.check()?;
-        self.sync()?;
-        let durable = self.durable();
-        let Moment { engine_ms, wall_ms } = self.engine_clock.moment();
-        self.state.manifest.publish(Rank::Vital, |manifest| {
-            manifest.durable = durable;
-            manifest.clean = Some(durable);
-            manifest.clock.engine_ms = engine_ms;
-            manifest.clock.wall_ms = wall_ms;
-        })
     }
 
     /// The first failure: from here on nothing is written, and everybody is told.

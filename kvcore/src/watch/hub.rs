@@ -10,8 +10,8 @@ use crate::base::op::Cause;
 use crate::base::revision::Revision;
 use crate::base::sync::{Lock, lock, point};
 use crate::disk::Disk;
+use crate::log::state::LogState;
 use crate::log::tail::Anchors;
-use crate::log::writer::LogState;
 
 /// See the module.
 #[derive(Debug)]
